@@ -1,0 +1,23 @@
+# add_backend(NAME [DEPENDS rooms...] [LINKS libraries...]): one folder, one line. Collects the factories
+# make_NAME_backend into the generated registry (accelerate/backends/registry.h).
+function(add_backend name)
+  cmake_parse_arguments(BACKEND "" "" "DEPENDS;LINKS" ${ARGN})
+  add_room(${name} DIR backends/${name} DEPENDS core ${BACKEND_DEPENDS} LINKS ${BACKEND_LINKS})
+  set_property(GLOBAL APPEND PROPERTY ACC_BACKENDS ${name})
+endfunction()
+
+function(generate_backend_registry)
+  get_property(backends GLOBAL PROPERTY ACC_BACKENDS)
+  set(declarations "")
+  set(entries "")
+  set(rooms "")
+  foreach(name IN LISTS backends)
+    string(APPEND declarations "std::unique_ptr<Backend> make_${name}_backend(BackendContext& context);\n")
+    string(APPEND entries "      {\"${name}\", &make_${name}_backend},\n")
+    list(APPEND rooms acc_${name})
+  endforeach()
+  configure_file(${CMAKE_SOURCE_DIR}/cmake/registry.cc.in ${CMAKE_BINARY_DIR}/generated/registry.cc @ONLY)
+  add_library(acc_backends STATIC ${CMAKE_BINARY_DIR}/generated/registry.cc)
+  target_include_directories(acc_backends PUBLIC ${CMAKE_SOURCE_DIR})
+  target_link_libraries(acc_backends PUBLIC ${rooms} acc_core)
+endfunction()
