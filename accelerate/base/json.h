@@ -1,0 +1,32 @@
+// JSON at the doors: parsing foreign bytes with limits. The value type is nlohmann::ordered_json's sibling `Json`.
+//
+//   ACC_TRY(Json body, parse_json(bytes, {.where = "http"}));
+//
+// Heavy header: include it in .cc files only (forward declare with <nlohmann/json_fwd.hpp> elsewhere).
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+#include "accelerate/base/result.h"
+
+namespace accelerate {
+
+using Json = nlohmann::json;
+
+struct JsonLimits {
+  std::string_view where = "json";            // the [where] of error texts
+  size_t bytes_max = size_t{32} << 20;
+  int depth_max = 64;                         // nesting; refused before the parser recurses
+};
+
+/// Parses UTF-8 JSON. invalid_argument for broken JSON, invalid UTF-8, too deep; resource_exhausted for too large.
+Result<Json> parse_json(std::string_view text, const JsonLimits& limits = {});
+
+/// Serializes without ever throwing: invalid UTF-8 in strings is replaced by U+FFFD. `indent` < 0: one line.
+std::string dump_json(const Json& value, int indent = -1);
+
+}  // namespace accelerate

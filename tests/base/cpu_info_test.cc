@@ -1,0 +1,56 @@
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <vector>
+
+#include "accelerate/base/cpu.h"
+#include "accelerate/base/process.h"
+
+namespace accelerate {
+namespace {
+
+TEST(CpuInfo, AgreesWithTheSystem) {
+  const CpuInfo cpu = cpu_info();
+  EXPECT_EQ(cpu.cores_logical, static_cast<uint32_t>(sysconf(_SC_NPROCESSORS_ONLN)));
+  EXPECT_GE(cpu.cores_physical, 1u);
+  EXPECT_LE(cpu.cores_physical, cpu.cores_logical);
+  cpu_set_t set;
+  ASSERT_EQ(sched_getaffinity(0, sizeof set, &set), 0);
+  ASSERT_EQ(cpu.affinity.size(), static_cast<size_t>(CPU_COUNT(&set)));
+  for (const uint32_t one : cpu.affinity) EXPECT_TRUE(CPU_ISSET(one, &set)) << one;
+  const auto pages = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)), page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  EXPECT_NEAR(static_cast<double>(cpu.memory_bytes), static_cast<double>(pages * page), 0.01 * static_cast<double>(pages * page));
+  EXPECT_GT(cpu.memory_available_bytes, 0u);
+  EXPECT_LE(cpu.memory_available_bytes, cpu.memory_bytes);
+}
+
+TEST(CpuInfo, ThreadsUsableObeysAffinityAndQuota) {
+  const CpuInfo cpu = cpu_info();
+  EXPECT_EQ(cpu.threads_usable, threads_usable_of(cpu.affinity.size(), cpu.quota));
+  EXPECT_EQ(threads_usable_of(8, 0), 8u);
+  EXPECT_EQ(threads_usable_of(8, 3.9), 3u);
+  EXPECT_EQ(threads_usable_of(2, 1.5), 1u) << "two spinning threads would be throttled together";
+  EXPECT_EQ(threads_usable_of(2, 0.1), 1u);
+  EXPECT_EQ(threads_usable_of(2, 64), 2u);
+  EXPECT_EQ(threads_usable_of(2, 1e18), 2u);
+  EXPECT_EQ(threads_usable_of(0, 0), 1u);
+}
+
+TEST(CpuInfo, NamesTheProcessor) {
+  const Result<ProcessOutput> grep = run_process({"grep", "-m1", "model name", "/proc/cpuinfo"});
+  ASSERT_TRUE(grep.ok());
+  if (grep->exit_code != 0) GTEST_SKIP() << "/proc/cpuinfo of this architecture has no model name";
+  EXPECT_NE(grep->out.find(cpu_info().model), std::string::npos) << cpu_info().model;
+  EXPECT_FALSE(cpu_info().vendor.empty());
+}
+
+TEST(CpuInfo, ResidentMemoryIsSeenGrowing) {
+  const uint64_t before = resident_bytes();
+  std::vector<char> block(32 << 20, 1);
+  EXPECT_GE(resident_bytes(), before + (16 << 20)) << block[5];
+  EXPECT_GE(resident_peak_bytes(), before + (16 << 20));
+}
+
+}  // namespace
+}  // namespace accelerate

@@ -1,0 +1,79 @@
+#include "accelerate/base/json.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace accelerate {
+namespace {
+
+ErrorCode refused(std::string_view text, const JsonLimits& limits = {}) {
+  const Result<Json> parsed = parse_json(text, limits);
+  EXPECT_FALSE(parsed) << text.substr(0, 80);
+  return parsed ? ErrorCode::kUnknown : parsed.error().code;
+}
+
+TEST(Json, ReadsWhatIsJson) {
+  const Result<Json> parsed = parse_json(R"({"a":[1,2.5,null,true,"\u00e9é"],"b":{}})");
+  ASSERT_TRUE(parsed);
+  EXPECT_EQ((*parsed)["a"][1], 2.5);
+  EXPECT_EQ((*parsed)["a"][4], "éé");
+}
+
+TEST(Json, RefusesWhatIsNot) {
+  for (const std::string_view text : {"", "{", "[1,]", "nul", "{\"a\":}", "{'a':1}", "1 2", "[1e999]", "\"\\ud800\"", "NaN", "// c\n1",
+                                      "\"open", "]", "[[[}", "\xEF\xBB"}) {
+    EXPECT_EQ(refused(text), ErrorCode::kInvalidArgument) << text;
+  }
+  EXPECT_EQ(refused(std::string_view("\0", 1)), ErrorCode::kInvalidArgument);
+}
+
+TEST(Json, RefusesIllFormedUtf8) {
+  for (const std::string_view text : {"\"\xff\"", "\"\xc3\"", "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"", "\"\xc0\xaf\""}) {
+    EXPECT_EQ(refused(text), ErrorCode::kInvalidArgument);
+  }
+}
+
+TEST(Json, DepthIsBoundedBeforeAnythingRecurses) {
+  const auto nested = [](int depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+  EXPECT_TRUE(parse_json(nested(64)));
+  EXPECT_EQ(refused(nested(65)), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(refused(nested(10'000'000)), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(refused(std::string(10'000'000, '[')), ErrorCode::kInvalidArgument);
+  std::string objects;
+  for (int i = 0; i < 100'000; ++i) objects += "{\"a\":";
+  EXPECT_EQ(refused(objects), ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(parse_json(nested(3), {.depth_max = 3}));
+  EXPECT_EQ(refused(nested(4), {.depth_max = 3}), ErrorCode::kInvalidArgument);
+}
+
+TEST(Json, BracketsInsideStringsAreNoDepth) {
+  EXPECT_TRUE(parse_json("\"" + std::string(1000, '[') + "\\\"" + std::string(1000, '{') + "\\\\\""));
+}
+
+TEST(Json, SizeIsBounded) {
+  EXPECT_TRUE(parse_json("[1,2,3]", {.bytes_max = 7}));
+  EXPECT_EQ(refused("[1,2,3]", {.bytes_max = 6}), ErrorCode::kResourceExhausted);
+}
+
+TEST(Json, ErrorsNameThePlaceAndStayShort) {
+  const Result<Json> broken = parse_json("{\"a\": tru", {.where = "http"});
+  ASSERT_FALSE(broken);
+  EXPECT_THAT(broken.error().message, ::testing::StartsWith("[http] "));
+  // The parser quotes what it read last: here ten million characters of a string that never ends.
+  const Result<Json> huge = parse_json("[\"" + std::string(10'000'000, 'x'));
+  ASSERT_FALSE(huge);
+  EXPECT_LT(huge.error().message.size(), 500u);
+  const Result<Json> bytes = parse_json("[\"\xff" + std::string(1000, 'x'));
+  ASSERT_FALSE(bytes);
+  EXPECT_TRUE(parse_json("[" + dump_json(bytes.error().message) + "]")) << "the message can be sent on";
+}
+
+TEST(Json, DumpNeverThrows) {
+  EXPECT_EQ(dump_json(Json{{"a", 1}}), R"({"a":1})");
+  EXPECT_EQ(dump_json(Json("a\xff" "b")), "\"a\xEF\xBF\xBD" "b\"");
+  EXPECT_EQ(dump_json(Json{{"a", 1}}, 2), "{\n  \"a\": 1\n}");
+  EXPECT_EQ(dump_json(Json(std::numeric_limits<double>::quiet_NaN())), "null");
+}
+
+}  // namespace
+}  // namespace accelerate
