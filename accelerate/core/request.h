@@ -1,0 +1,101 @@
+// Request, Reply, Stream - the native types between the doors (HTTP, CLI, Python) and the engine. JSON stops at the door.
+//
+//   auto stream = endpoint->generate({.messages = {{"user", "Hello"}}});
+//   while (auto part = (*stream)->next()) print(part->text);
+//   print((*stream)->result()->usage.completion_tokens);
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "accelerate/base/result.h"
+
+namespace accelerate {
+
+inline constexpr size_t kStopStringsMax = 4;  // as the OpenAI API has it
+
+struct Message {
+  std::string role;     // system | user | assistant | tool
+  std::string content;  // UTF-8
+};
+
+struct SamplingOptions {
+  float temperature = 1.0f;   // 0 = greedy
+  float top_p = 1.0f;         // (0, 1]
+  float min_p = 0.0f;         // [0, 1]
+  uint32_t top_k = 0;         // 0 = all
+  std::optional<uint64_t> seed;  // nothing = drawn by the endpoint and told in the Reply
+};
+
+/// Exactly one of messages, text, tokens is the prompt.
+struct Request {
+  std::vector<Message> messages;              // through the model's chat template
+  std::optional<std::string> text;            // as it is (completions, --raw)
+  std::optional<std::vector<uint32_t>> tokens;
+  SamplingOptions sampling;
+  std::optional<uint32_t> max_tokens;         // nothing = what the context leaves
+  std::vector<std::string> stop;              // at most kStopStringsMax, none empty
+  bool ignore_end = false;                    // go on past end-of-generation tokens (benchmarks)
+};
+
+enum class FinishReason : uint8_t { kStop, kLength, kCancelled };
+inline std::string_view finish_reason_name(FinishReason reason) {
+  return reason == FinishReason::kStop ? "stop" : reason == FinishReason::kLength ? "length" : "cancelled";
+}
+
+struct Usage {
+  uint32_t prompt_tokens = 0, completion_tokens = 0, cached_tokens = 0;
+};
+
+/// A piece of an answer: complete UTF-8 characters only; may be empty when a token ends inside a character.
+struct Part {
+  std::string text;
+  std::vector<uint32_t> tokens;
+  std::chrono::steady_clock::time_point pushed_at{};  // set by Stream::push
+};
+
+/// What is known when an answer is over.
+struct Reply {
+  FinishReason finish_reason = FinishReason::kStop;
+  std::string stop_string;      // the stop string that ended it, if one did
+  Usage usage;
+  std::string served_by;        // Target, "cpu@cpu:0"
+  uint64_t seed = 0;            // the one used
+  double queue_ms = 0, ttft_ms = 0, decode_ms = 0;  // from admission; ttft counts from the call
+  std::vector<std::string> notes;                   // casts, truncations, fallbacks: whatever the caller should know
+};
+
+/// One answer on its way. One producer, one consumer, each on its own thread; both may cancel. The queue holds at most
+/// the answer itself, which max_tokens and the context bound.
+class Stream {
+ public:
+  /// Consumer: the next part; nothing when the answer is over, failed, or `timeout` passed (then done() is false).
+  std::optional<Part> next(std::chrono::milliseconds timeout = std::chrono::hours(24 * 365));
+  /// Consumer: after the end: how it went. failed_precondition while it is still running.
+  Result<Reply> result() const;
+  bool done() const;
+  /// Any thread: asks the producer to stop at the next token; its slot is freed then.
+  void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
+  bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
+
+  /// Producer: appends a part. False once the consumer cancelled.
+  bool push(Part part);
+  /// Producer, once: ends the stream.
+  void finish(Result<Reply> result);
+
+ private:
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Part> parts_;
+  std::optional<Result<Reply>> result_;
+  std::atomic<bool> cancelled_{false};
+};
+
+}  // namespace accelerate
