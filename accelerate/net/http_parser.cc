@@ -1,0 +1,143 @@
+#include "accelerate/net/http_parser.h"
+
+#include <algorithm>
+
+#include <boost/beast/http/message.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <fmt/format.h>
+
+#include "accelerate/net/url.h"
+
+namespace accelerate {
+namespace {
+
+namespace beast_http = boost::beast::http;
+using BeastError = boost::beast::error_code;
+
+// A body that grows with what has arrived. Beast's string_body reserves what the sender announces instead.
+struct GrowingBody {
+  using value_type = std::string;
+  class reader {
+   public:
+    template <bool kIsRequest, class Fields>
+    reader(beast_http::header<kIsRequest, Fields>&, value_type& body) : body_(body) {}
+    void init(const boost::optional<std::uint64_t>&, BeastError& error) { error = {}; }
+    template <class Buffers>
+    std::size_t put(const Buffers& buffers, BeastError& error) {
+      error = {};
+      std::size_t taken = 0;
+      for (auto it = boost::asio::buffer_sequence_begin(buffers); it != boost::asio::buffer_sequence_end(buffers); ++it) {
+        const boost::asio::const_buffer piece = *it;
+        body_.append(static_cast<const char*>(piece.data()), piece.size());
+        taken += piece.size();
+      }
+      return taken;
+    }
+    void finish(BeastError& error) { error = {}; }
+
+   private:
+    value_type& body_;
+  };
+};
+
+HttpRequestParser::Fault fault_of(const BeastError& error, const HttpParserLimits& limits, std::string_view bytes) {
+  if (error == beast_http::error::body_limit) {
+    return {413, fmt::format("[http] a request body has at most {} bytes; got more; try a smaller request", limits.body_bytes_max)};
+  }
+  if (error == beast_http::error::header_limit || error == beast_http::error::buffer_overflow) {
+    return {431, fmt::format("[http] request line and headers have at most {} bytes; got more", limits.header_bytes_max)};
+  }
+  const bool names_http = bytes.substr(0, bytes.find("\r\n")).find(" HTTP/") != std::string_view::npos;
+  if (error == beast_http::error::bad_version && names_http) {
+    return {505, "[http] only HTTP/1.0 and HTTP/1.1 are spoken here; got another version"};
+  }
+  return {400, fmt::format("[http] a request follows RFC 9112; got a malformed one ({})", error.message())};
+}
+
+}  // namespace
+
+struct HttpRequestParser::State {
+  HttpParserLimits limits;
+  beast_http::request_parser<GrowingBody> parser;
+  std::optional<Fault> fault;
+  RequestTarget target;
+  bool target_checked = false;
+
+  // What Beast leaves to its user: the target's form, and Host (RFC 9112 section 3.2 asks HTTP/1.1 for exactly one).
+  void check_header() {
+    target_checked = true;
+    const auto& message = parser.get();
+    std::optional<RequestTarget> split = split_target({message.target().data(), message.target().size()});
+    if (!split) {
+      fault = Fault{400, "[http] a request target is a path such as /v1/models; got another form"};
+      return;
+    }
+    target = std::move(*split);
+    if (message.version() >= 11 && message.count(beast_http::field::host) != 1) {
+      fault = Fault{400, fmt::format("[http] an HTTP/1.1 request has one Host header; got {}", message.count(beast_http::field::host))};
+      return;
+    }
+    if (message.version() != 10 && message.version() != 11) {
+      fault = Fault{505, "[http] only HTTP/1.0 and HTTP/1.1 are spoken here; got another version"};
+      return;
+    }
+    const auto encoding = message[beast_http::field::transfer_encoding];
+    if (!encoding.empty() && !parser.chunked()) {
+      fault = Fault{501, "[http] the one transfer encoding known here is chunked; got another"};
+    }
+  }
+};
+
+HttpRequestParser::HttpRequestParser(const HttpParserLimits& limits) : state_(std::make_unique<State>()) {
+  state_->limits = limits;
+  state_->parser.header_limit(limits.header_bytes_max);
+  state_->parser.body_limit(static_cast<std::uint64_t>(limits.body_bytes_max));
+  state_->parser.eager(true);
+}
+
+HttpRequestParser::~HttpRequestParser() = default;
+
+size_t HttpRequestParser::feed(std::string_view bytes) {
+  if (state_->fault || state_->parser.is_done()) return 0;
+  size_t used = 0;
+  try {
+    BeastError error;
+    used = state_->parser.put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
+    if (error && error != beast_http::error::need_more) state_->fault = fault_of(error, state_->limits, bytes);
+    if (!state_->fault && state_->parser.is_header_done() && !state_->target_checked) state_->check_header();
+  } catch (const std::exception& problem) {
+    state_->fault = Fault{503, fmt::format("[http] a request has to fit the memory; got {}", problem.what())};
+  }
+  return used;
+}
+
+const std::optional<HttpRequestParser::Fault>& HttpRequestParser::fault() const { return state_->fault; }
+bool HttpRequestParser::header_done() const { return state_->parser.is_header_done(); }
+bool HttpRequestParser::done() const { return !state_->fault && state_->parser.is_done(); }
+bool HttpRequestParser::keep_alive() const { return state_->parser.get().keep_alive(); }
+bool HttpRequestParser::is_http_1_0() const { return state_->parser.get().version() == 10; }
+size_t HttpRequestParser::body_bytes() const { return state_->parser.get().body().size(); }
+
+bool HttpRequestParser::expects_continue() const {
+  const auto value = state_->parser.get()[beast_http::field::expect];
+  return !is_http_1_0() && equals_ignoring_case({value.data(), value.size()}, "100-continue");
+}
+
+uint64_t HttpRequestParser::body_bytes_left() const {
+  return state_->parser.content_length_remaining().value_or(0);
+}
+
+HttpRequest HttpRequestParser::take() {
+  HttpRequest request;
+  auto message = state_->parser.release();
+  request.method = std::string(message.method_string());
+  request.path = std::move(state_->target.path);
+  request.query = std::move(state_->target.query);
+  for (const auto& field : message.base()) {
+    request.headers.push_back({std::string(field.name_string()), std::string(field.value())});
+  }
+  request.body = std::move(message.body());
+  return request;
+}
+
+}  // namespace accelerate

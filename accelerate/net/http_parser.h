@@ -1,0 +1,59 @@
+// HttpRequestParser - bytes in, one HTTP/1.x request out. Does no input or output of its own.
+//
+//   HttpRequestParser parser({.header_bytes_max = 32768, .body_bytes_max = 1 << 20});
+//   size_t used = parser.feed(bytes);            // may be less than given: the rest is the next request's
+//   if (auto& fault = parser.fault()) refuse(fault->status, fault->message);
+//   if (parser.done()) answer(parser.take());
+//
+// Grammar by Boost.Beast; this file's .cc is where Beast lives. One request per parser. Not thread-safe; throws nothing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "accelerate/net/http.h"
+
+namespace accelerate {
+
+struct HttpParserLimits {
+  uint32_t header_bytes_max = 32 << 10;
+  size_t body_bytes_max = size_t{1} << 20;
+};
+
+class HttpRequestParser {
+ public:
+  explicit HttpRequestParser(const HttpParserLimits& limits);
+  ~HttpRequestParser();
+
+  /// Consumes a prefix of `bytes` and returns its length; less than all of it once done() or after a fault. Call again
+  /// with what was left over and more behind it.
+  size_t feed(std::string_view bytes);
+
+  struct Fault {
+    int status;           // 400, 413, 431, 501 or 505
+    std::string message;
+  };
+  const std::optional<Fault>& fault() const;
+  bool header_done() const;
+  bool done() const;
+  // After header_done():
+  bool keep_alive() const;
+  bool expects_continue() const;
+  bool is_http_1_0() const;
+  /// Bytes of body still to come where the request says so up front; 0 for chunked bodies.
+  uint64_t body_bytes_left() const;
+  /// Bytes of body held so far.
+  size_t body_bytes() const;
+  /// The request, without its peer. Once, after header_done() (done() for a whole body).
+  HttpRequest take();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace accelerate

@@ -1,0 +1,65 @@
+// HttpServer - HTTP/1.1 with a thread per connection.
+//
+//   ACC_TRY(std::unique_ptr<HttpServer> server, HttpServer::start({.port = 8080},
+//       [](const HttpRequest& request, ResponseWriter& writer) { writer.send(200, {}, "hello " + request.path); }));
+//   server->stop(std::chrono::seconds(5));
+//
+// Keep-alive, chunked bodies both ways, "Expect: 100-continue", HEAD. What it refuses itself: malformed requests 400,
+// slow ones 408, bodies over the limit 413 (their bytes are discarded, not kept), headers over the limit 431, more
+// connections or body bytes than the limits 503. The handler runs on the connection's thread, many at once; an exception
+// from it is logged and answered with 500. Thread-safe.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "accelerate/base/limits.h"
+#include "accelerate/base/result.h"
+#include "accelerate/net/http.h"
+
+namespace accelerate {
+
+struct HttpTimeouts {
+  std::chrono::milliseconds idle{75'000};    // between requests of a kept connection
+  std::chrono::milliseconds header{10'000};  // from a request's first byte to the end of its headers
+  std::chrono::milliseconds body{60'000};    // from there to the end of its body
+  std::chrono::milliseconds write{30'000};   // one write() whose peer does not read
+  std::chrono::milliseconds linger{2'000};   // discarding what a refused peer still sends, so that it reads why
+};
+
+struct HttpServerOptions {
+  std::string host = "127.0.0.1";
+  uint16_t port = 0;  // 0 = any
+  uint32_t connections_max = limits::kConnectionsMax;
+  uint32_t header_bytes_max = 32 << 10;
+  size_t body_bytes_max = limits::kRequestBytesMax;
+  size_t body_bytes_total_max = limits::kRequestBytesMax * 8;  // held for all connections together
+  HttpTimeouts timeouts;
+  /// JSON body of the server's own refusals; empty = plain text.
+  std::function<std::string(int status, std::string_view message)> error_body;
+};
+
+class HttpServer {
+ public:
+  /// already_exists: the port is taken; permission_denied; invalid_argument: no such host.
+  static Result<std::unique_ptr<HttpServer>> start(const HttpServerOptions& options, HttpHandler handler);
+  /// stop() without grace.
+  ~HttpServer();
+
+  uint16_t port() const;
+  uint32_t connections() const;
+  /// Stops accepting and closes idle connections, lets running handlers end for `grace`, then cuts theirs off and waits
+  /// for the handlers, which see client_gone(). Idempotent; not from a handler.
+  void stop(std::chrono::milliseconds grace);
+
+ private:
+  HttpServer();
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace accelerate

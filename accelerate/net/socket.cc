@@ -1,0 +1,193 @@
+#include "accelerate/net/socket.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "accelerate/net/url.h"
+
+namespace accelerate {
+namespace {
+
+// Waits for `events` on fd; false at the deadline. Rounds up so that a wait never ends early and spins.
+bool wait_for(int fd, short events, NetDeadline deadline) {
+  for (;;) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+    pollfd entry{fd, events, 0};
+    const int ready = ::poll(&entry, 1, static_cast<int>(std::clamp<int64_t>(left, 0, 1 << 30)));
+    if (ready > 0) return true;
+    if (ready == 0 && left <= 0) return false;
+    if (ready < 0 && errno != EINTR && errno != EAGAIN) return true;  // the read or write that follows says what is wrong
+  }
+}
+
+std::string address_text(const sockaddr_storage& address) {
+  char text[INET6_ADDRSTRLEN] = {};
+  if (address.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+    ::inet_ntop(AF_INET, &v4.sin_addr, text, sizeof text);
+    return host_and_port(text, ntohs(v4.sin_port));
+  }
+  if (address.ss_family == AF_INET6) {
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+    ::inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
+    return host_and_port(text, ntohs(v6.sin6_port));
+  }
+  return "unknown";
+}
+
+uint16_t bound_port(int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
+  return ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(address).sin6_port
+                                             : reinterpret_cast<sockaddr_in&>(address).sin_port);
+}
+
+// Makes a listening socket on one address; errno says why not.
+Socket listen_on(const addrinfo& address, int backlog) {
+  Socket socket(::socket(address.ai_family, address.ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address.ai_protocol));
+  if (!socket) return {};
+  const int on = 1;
+  ::setsockopt(socket.fd(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);  // rebind while old connections are in TIME_WAIT
+  if (::bind(socket.fd(), address.ai_addr, address.ai_addrlen) != 0 || ::listen(socket.fd(), backlog) != 0) {
+    const int cause = errno;
+    socket = Socket();
+    errno = cause;
+    return {};
+  }
+  return socket;
+}
+
+Error listen_error(const std::string& where, int cause) {
+  if (cause == EADDRINUSE) {
+    return {ErrorCode::kAlreadyExists,
+            fmt::format("[net] a port serves one process; got {}, which is taken; try another --port, or 0 for any free one", where)};
+  }
+  if (cause == EACCES || cause == EPERM) {
+    return {ErrorCode::kPermissionDenied,
+            fmt::format("[net] ports below 1024 need privileges; got {}; try a port from 1024 up", where)};
+  }
+  if (cause == EADDRNOTAVAIL || cause == EAFNOSUPPORT) {
+    return {ErrorCode::kInvalidArgument,
+            fmt::format("[net] the host to listen on is an address of this machine; got {}; try 127.0.0.1", where)};
+  }
+  return {ErrorCode::kUnavailable, fmt::format("[net] cannot listen on {}; got {}", where, std::strerror(cause))};
+}
+
+}  // namespace
+
+Socket::~Socket() { close(); }
+Socket::Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+Socket& Socket::operator=(Socket&& other) noexcept {
+  if (this != &other) {
+    close();
+    fd_ = std::exchange(other.fd_, -1);
+  }
+  return *this;
+}
+
+void Socket::close() {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = -1;
+}
+
+Socket::Read Socket::read(char* into, size_t size, NetDeadline deadline) {
+  for (;;) {
+    const ssize_t got = ::recv(fd_, into, size, MSG_DONTWAIT);
+    if (got > 0) return {Status::kOk, static_cast<size_t>(got)};
+    if (got == 0) return {Status::kClosed, 0};
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) return {Status::kClosed, 0};
+    if (!wait_for(fd_, POLLIN, deadline)) return {Status::kTimeout, 0};
+  }
+}
+
+Socket::Status Socket::write_all(std::string_view bytes, NetDeadline deadline) {
+  while (!bytes.empty()) {
+    const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent >= 0) {
+      bytes.remove_prefix(static_cast<size_t>(sent));
+      continue;
+    }
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) return Status::kClosed;
+    if (!wait_for(fd_, POLLOUT, deadline)) return Status::kTimeout;
+  }
+  return Status::kOk;
+}
+
+bool Socket::peer_gone() const {
+  pollfd entry{fd_, POLLRDHUP, 0};  // seen even behind bytes that nobody has read yet, unlike a peek
+  return ::poll(&entry, 1, 0) > 0 && (entry.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) != 0;
+}
+
+void Socket::shut_down() {
+  if (fd_ >= 0) ::shutdown(fd_, SHUT_RDWR);
+}
+
+void Socket::shut_down_sending() {
+  if (fd_ >= 0) ::shutdown(fd_, SHUT_WR);
+}
+
+std::string Socket::peer() const {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (::getpeername(fd_, reinterpret_cast<sockaddr*>(&address), &size) != 0) return "unknown";
+  return address_text(address);
+}
+
+Result<Listener> Listener::open(const Options& options) {
+  const std::string where = host_and_port(options.host, options.port);
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  if (const int problem = ::getaddrinfo(options.host.c_str(), std::to_string(options.port).c_str(), &hints, &found); problem != 0) {
+    return Error{ErrorCode::kInvalidArgument,
+                 fmt::format("[net] the host to listen on is an address or a name; got '{}' ({}); try 127.0.0.1", options.host,
+                             ::gai_strerror(problem))};
+  }
+  Listener listener;
+  int cause = EADDRNOTAVAIL;
+  // The first address alone decides "taken": a name such as localhost must not slide to its other address silently.
+  for (const addrinfo* address = found; address != nullptr && !listener.socket_; address = address->ai_next) {
+    listener.socket_ = listen_on(*address, options.backlog);
+    if (!listener.socket_) cause = errno;
+    if (!listener.socket_ && cause != EADDRNOTAVAIL && cause != EAFNOSUPPORT) break;
+  }
+  ::freeaddrinfo(found);
+  if (!listener.socket_) return listen_error(where, cause);
+  listener.port_ = bound_port(listener.socket_.fd());
+  return listener;
+}
+
+Listener::Outcome Listener::accept(int wake_fd, Socket& into) {
+  pollfd entries[2] = {{socket_.fd(), POLLIN, 0}, {wake_fd, POLLIN, 0}};
+  if (::poll(entries, 2, -1) < 0) return Outcome::kAgain;
+  if (entries[1].revents != 0) return Outcome::kWoken;
+  const int fd = ::accept4(socket_.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (fd < 0) {
+    const bool exhausted = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+    return exhausted ? Outcome::kOutOfDescriptors : Outcome::kAgain;
+  }
+  const int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // a token is one small write; Nagle would hold it back 40 ms
+  into = Socket(fd);
+  return Outcome::kAccepted;
+}
+
+}  // namespace accelerate

@@ -1,0 +1,113 @@
+#include "accelerate/net/http_parser.h"
+
+#include <string>
+
+#include <gtest/gtest.h>
+
+namespace accelerate {
+namespace {
+
+constexpr HttpParserLimits kLimits = {.header_bytes_max = 1024, .body_bytes_max = 64};
+
+// Feeds one byte at a time, keeping what is left over as the connection does.
+size_t feed_slowly(HttpRequestParser& parser, std::string_view bytes) {
+  std::string held;
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    held += bytes[i];
+    held.erase(0, parser.feed(held));
+    if (parser.done() || parser.fault()) return i + 1 - held.size();
+  }
+  return bytes.size() - held.size();
+}
+
+int fault_of(std::string_view bytes) {
+  HttpRequestParser parser(kLimits);
+  parser.feed(bytes);
+  return parser.fault() ? parser.fault()->status : 0;
+}
+
+TEST(HttpParser, ReadsARequestByteByByte) {
+  const std::string text =
+      "POST /v1/embeddings?x=1 HTTP/1.1\r\nHost: here\r\nX-Two:  b \r\nContent-Length: 5\r\n\r\nhello";
+  HttpRequestParser parser(kLimits);
+  EXPECT_EQ(feed_slowly(parser, text + "GET /next"), text.size()) << "the next request's bytes stay where they are";
+  ASSERT_TRUE(parser.done());
+  EXPECT_TRUE(parser.keep_alive());
+  const HttpRequest request = parser.take();
+  EXPECT_EQ(request.method, "POST");
+  EXPECT_EQ(request.path, "/v1/embeddings");
+  EXPECT_EQ(request.query, "x=1");
+  ASSERT_NE(request.header("x-two"), nullptr);
+  EXPECT_EQ(*request.header("x-two"), "b");
+  EXPECT_EQ(request.body, "hello");
+}
+
+TEST(HttpParser, ReadsChunkedBodies) {
+  HttpRequestParser parser(kLimits);
+  feed_slowly(parser, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n");
+  ASSERT_TRUE(parser.done());
+  EXPECT_EQ(parser.take().body, "abcde");
+}
+
+TEST(HttpParser, KeepAliveByVersionAndHeader) {
+  const auto keeps = [](std::string_view text) {
+    HttpRequestParser parser(kLimits);
+    parser.feed(text);
+    EXPECT_TRUE(parser.done());
+    return parser.keep_alive();
+  };
+  EXPECT_TRUE(keeps("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
+  EXPECT_FALSE(keeps("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
+  EXPECT_FALSE(keeps("GET / HTTP/1.0\r\n\r\n"));
+  EXPECT_TRUE(keeps("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"));
+}
+
+TEST(HttpParser, ExpectContinue) {
+  HttpRequestParser parser(kLimits);
+  parser.feed("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\nContent-Length: 3\r\n\r\n");
+  ASSERT_TRUE(parser.header_done());
+  EXPECT_FALSE(parser.done());
+  EXPECT_TRUE(parser.expects_continue());
+  EXPECT_EQ(parser.body_bytes_left(), 3u);
+}
+
+TEST(HttpParser, MalformedIs400) {
+  EXPECT_EQ(fault_of("\x16\x03\x01\x02garbage that is TLS\r\n\r\n"), 400);
+  EXPECT_EQ(fault_of("GET\r\n\r\n"), 400);
+  EXPECT_EQ(fault_of("not http at all\r\n\r\n"), 400);
+  EXPECT_EQ(fault_of("GET / HTTP/1.1\r\nno colon here\r\n\r\n"), 400);
+  EXPECT_EQ(fault_of("GET nowhere HTTP/1.1\r\nHost: h\r\n\r\n"), 400);
+  EXPECT_EQ(fault_of("GET / HTTP/1.1\r\n\r\n"), 400) << "no Host";
+  EXPECT_EQ(fault_of("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"), 400);
+  EXPECT_EQ(fault_of("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n"), 400);
+  EXPECT_EQ(fault_of("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n"), 400);
+}
+
+TEST(HttpParser, AmbiguousLengthsAreRefused) {  // what request smuggling is made of
+  EXPECT_EQ(fault_of("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"), 400);
+  EXPECT_EQ(fault_of("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400);
+  EXPECT_EQ(fault_of("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), 400);
+  const int unknown_encoding = fault_of("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n");
+  EXPECT_TRUE(unknown_encoding == 501 || unknown_encoding == 400) << unknown_encoding;
+}
+
+TEST(HttpParser, LimitsHaveTheirOwnStatus) {
+  EXPECT_EQ(fault_of("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 65\r\n\r\n"), 413) << "before any byte of the body";
+  EXPECT_EQ(fault_of("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 64\r\n\r\n"), 0);
+  EXPECT_EQ(fault_of("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999999999\r\n\r\n") / 100, 4);
+  EXPECT_EQ(fault_of("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n41\r\n" + std::string(65, 'x')), 413);
+  EXPECT_EQ(fault_of("GET / HTTP/1.1\r\nHost: h\r\nX: " + std::string(2000, 'x') + "\r\n\r\n"), 431);
+  EXPECT_EQ(fault_of("GET /" + std::string(4000, 'x')), 431) << "a request line without an end";
+  EXPECT_EQ(fault_of("GET / HTTP/3.0\r\nHost: h\r\n\r\n"), 505);
+}
+
+TEST(HttpParser, AFaultEndsIt) {
+  HttpRequestParser parser(kLimits);
+  parser.feed("GET\r\n\r\n");
+  ASSERT_TRUE(parser.fault());
+  EXPECT_EQ(parser.feed("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), 0u);
+  EXPECT_FALSE(parser.done());
+}
+
+}  // namespace
+}  // namespace accelerate
