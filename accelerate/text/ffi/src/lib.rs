@@ -1,0 +1,168 @@
+//! The C edge of the text room over tokenizers, minijinja and llguidance; the other side is text_ffi.h.
+//!
+//! Rules of the edge: nothing owned crosses it except the two opaque handles. Values and error texts are handed to the
+//! caller's sink while they live here, so neither side ever frees the other's memory. No panic leaves: each function
+//! catches and turns it into Status::Panicked with a text.
+mod budget;
+mod python_json;
+mod python_text;
+mod template;
+mod tokenizer;
+
+use std::ffi::c_void;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+pub use llguidance::ffi::*; // llg_* of llguidance.h, exported as they are
+
+#[global_allocator]
+static ALLOCATOR: budget::BudgetedAllocator = budget::BudgetedAllocator;
+
+/// Mirrors text_status of text_ffi.h.
+#[repr(i32)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    Ok = 0,
+    Failed = 1,
+    OutOfFuel = 2,
+    DeadlineExceeded = 3,
+    OutOfMemory = 4,
+    Panicked = 5,
+    Raised = 6,
+}
+
+/// Receives the value (status ok) or the error text (any other status); `data` dies when the call returns.
+pub type Sink = unsafe extern "C" fn(user: *mut c_void, status: i32, data: *const u8, size: usize);
+
+pub type Failure = (Status, String);
+
+pub fn failed(error: impl std::fmt::Display) -> Failure {
+    (Status::Failed, error.to_string())
+}
+
+/// Runs `body`, reports a failure or panic to the sink, and answers with the status.
+unsafe fn guarded(sink: Sink, user: *mut c_void, body: impl FnOnce() -> Result<(), Failure>) -> i32 {
+    let (status, text) = match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => return Status::Ok as i32,
+        Ok(Err(failure)) => failure,
+        Err(payload) => (Status::Panicked, panic_text(payload.as_ref())),
+    };
+    sink(user, status as i32, text.as_ptr(), text.len());
+    status as i32
+}
+
+pub fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
+    let reason = payload
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| payload.downcast_ref::<&str>().copied())
+        .unwrap_or("no reason given");
+    format!("the text library panicked: {reason}")
+}
+
+/// C++ may hand over (null, 0) for an empty range; Rust slices must not be null.
+unsafe fn slice<'a, T>(data: *const T, size: usize) -> &'a [T] {
+    if size == 0 {
+        &[]
+    } else {
+        std::slice::from_raw_parts(data, size)
+    }
+}
+
+unsafe fn text<'a>(data: *const u8, size: usize) -> Result<&'a str, Failure> {
+    std::str::from_utf8(slice(data, size)).map_err(failed)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn text_tokenizer_new(
+    json: *const u8, size: usize, sink: Sink, user: *mut c_void,
+) -> *mut tokenizer::Tokenizer {
+    let mut handle = std::ptr::null_mut();
+    guarded(sink, user, || {
+        handle = Box::into_raw(Box::new(tokenizer::Tokenizer::parse(slice(json, size))?));
+        Ok(())
+    });
+    handle
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn text_tokenizer_free(handle: *mut tokenizer::Tokenizer) {
+    if !handle.is_null() {
+        drop(Box::from_raw(handle));
+    }
+}
+
+/// The sink gets the ids as native-endian u32 values.
+#[no_mangle]
+pub unsafe extern "C" fn text_tokenizer_encode(
+    handle: *const tokenizer::Tokenizer, data: *const u8, size: usize, flags: u32, sink: Sink, user: *mut c_void,
+) -> i32 {
+    guarded(sink, user, || {
+        let encoding = (*handle).encode(text(data, size)?, flags)?;
+        let ids = encoding.get_ids();
+        sink(user, Status::Ok as i32, ids.as_ptr().cast(), std::mem::size_of_val(ids));
+        Ok(())
+    })
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn text_tokenizer_decode(
+    handle: *const tokenizer::Tokenizer, ids: *const u32, count: usize, flags: u32, sink: Sink, user: *mut c_void,
+) -> i32 {
+    guarded(sink, user, || {
+        let decoded = (*handle).decode(slice(ids, count), flags)?;
+        sink(user, Status::Ok as i32, decoded.as_ptr(), decoded.len());
+        Ok(())
+    })
+}
+
+pub type TokenSink = unsafe extern "C" fn(user: *mut c_void, id: u32, flags: u32, data: *const u8, size: usize);
+
+/// Calls `sink` for each id that exists, ascending, with the bytes it stands for; answers the decoder's kind.
+#[no_mangle]
+pub unsafe extern "C" fn text_tokenizer_tokens(
+    handle: *const tokenizer::Tokenizer, sink: TokenSink, user: *mut c_void,
+) -> u32 {
+    let kind = (*handle).kind() as u32;
+    let walk = || (*handle).each_token(|id, flags, bytes| sink(user, id, flags, bytes.as_ptr(), bytes.len()));
+    // A panic half way leaves holes, which read as tokens without bytes: the caller compares the count it expects.
+    let _ = catch_unwind(AssertUnwindSafe(walk));
+    kind
+}
+
+/// The id of a token by its stored text; u32::MAX when there is none.
+#[no_mangle]
+pub unsafe extern "C" fn text_tokenizer_find(handle: *const tokenizer::Tokenizer, data: *const u8, size: usize) -> u32 {
+    let find = || text(data, size).ok().and_then(|content| (*handle).find(content));
+    catch_unwind(AssertUnwindSafe(find)).ok().flatten().unwrap_or(u32::MAX)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn text_template_new(
+    source: *const u8, size: usize, sink: Sink, user: *mut c_void,
+) -> *mut template::Template {
+    let mut handle = std::ptr::null_mut();
+    guarded(sink, user, || {
+        handle = Box::into_raw(Box::new(template::Template::compile(text(source, size)?)?));
+        Ok(())
+    });
+    handle
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn text_template_free(handle: *mut template::Template) {
+    if !handle.is_null() {
+        drop(Box::from_raw(handle));
+    }
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn text_template_render(
+    handle: *const template::Template, context: *const u8, size: usize, limits: *const template::Limits, sink: Sink,
+    user: *mut c_void,
+) -> i32 {
+    guarded(sink, user, || {
+        let rendered = (*handle).render(text(context, size)?.to_owned(), *limits)?;
+        sink(user, Status::Ok as i32, rendered.as_ptr(), rendered.len());
+        Ok(())
+    })
+}

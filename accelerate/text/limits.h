@@ -1,0 +1,19 @@
+// Limits of the text room, each with its reason.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace accelerate::limits {
+
+inline constexpr size_t kTextBytesMax = size_t{64} << 20;          // one text to encode: twice the largest HTTP body
+inline constexpr uint32_t kVocabularyTokensMax = 1u << 22;         // the largest known vocabulary has 262,144 tokens
+inline constexpr size_t kTokenBytesMax = 1024;                     // Gemma's longest is 48; merging looks at most this far
+inline constexpr size_t kStopStringBytesMax = 1024;                // of one stop string; the matcher holds back that much
+inline constexpr size_t kChatTemplateBytesMax = size_t{1} << 20;   // the largest known template is about 30 KB
+inline constexpr size_t kChatContextBytesMax = size_t{64} << 20;   // messages and tools of one rendering, as JSON
+inline constexpr uint64_t kRenderStepsMax = 20'000'000;            // a message costs about 200: 100,000 of them
+inline constexpr uint64_t kRenderMs = 5'000;                       // wall time; a long chat takes under 20 ms
+inline constexpr size_t kRenderMemoryBytes = size_t{64} << 20;     // besides 24 bytes for each byte of the context
+
+}  // namespace accelerate::limits
