@@ -1,0 +1,62 @@
+// Weights - a model's tensors as the executor reads them: matrices packed in tile order with the file's own bits, norms and
+// biases as floats, embedding tables looked up row by row.
+//
+//   ACC_TRY(std::unique_ptr<Weights> weights, Weights::load(model, plan, pool, progress));
+//   weights->table_row(0, token, row);
+//
+// Every matrix lives in one allocation (whole huge pages). Packing goes tensor by tensor, all threads on each, and tells
+// the kernel to drop the mapped pages behind it, so that a model is resident once. An embedding table that is the output
+// head too is read from the packed head; another one is read from the mapped file, or kept as floats where small.
+// Immutable once loaded; any thread may read. Keeps the Model alive.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "accelerate/base/thread_pool.h"
+#include "accelerate/core/backend.h"
+#include "accelerate/host/plan.h"
+#include "accelerate/kernels/matmul/matmul.h"
+
+namespace accelerate {
+
+inline constexpr uint64_t kFloatTableBytesMax = uint64_t{8} << 20;  // position tables: no dequantization per token
+
+class Weights {
+ public:
+  /// cancelled when `progress` asked for a stop; unimplemented or data_loss for a tensor that cannot be read this way;
+  /// resource_exhausted without memory. `plan` was made from model->graph.
+  static Result<std::unique_ptr<Weights>> load(std::shared_ptr<const Model> model, const Plan& plan, ThreadPool& pool, Progress& progress);
+  /// Bytes load() will allocate; 0 where a tensor is missing (load says which).
+  static uint64_t bytes_needed(const Model& model, const Plan& plan);
+
+  const PackedMatrix& matrix(uint32_t index) const { return matrices_[index]; }
+  const float* vector(uint32_t index) const { return vectors_[index]; }
+  /// Row `row` of table `table` as floats; the caller has checked `row` against table_rows.
+  void table_row(uint32_t table, uint32_t row, float* out) const;
+  /// The same without a copy, where the table is kept as floats; else null.
+  const float* table_row_in_place(uint32_t table, uint32_t row) const {
+    return tables_[table].floats ? tables_[table].floats + size_t{row} * tables_[table].width : nullptr;
+  }
+  uint32_t table_rows(uint32_t table) const { return tables_[table].rows; }
+  uint64_t bytes() const { return buffer_.size(); }
+
+ private:
+  struct Table {
+    const PackedMatrix* packed = nullptr;  // shared with a matrix
+    const float* floats = nullptr;         // copied
+    const std::byte* mapped = nullptr;     // in the file
+    WeightFormat format = WeightFormat::kF32;
+    uint32_t rows = 0, width = 0;
+    size_t row_bytes = 0;
+  };
+  struct Loader;
+
+  std::shared_ptr<const Model> model_;
+  Buffer buffer_;
+  std::vector<PackedMatrix> matrices_;
+  std::vector<const float*> vectors_;
+  std::vector<Table> tables_;
+};
+
+}  // namespace accelerate

@@ -1,0 +1,93 @@
+#include <gtest/gtest.h>
+
+#include <mutex>
+#include <set>
+
+#include "tests/host/state_harness.h"
+#include "tests/host/tiny_models.h"
+
+namespace accelerate {
+namespace {
+
+// What a product computes is tested through whole graphs; here: every column is somebody's, once, in legal ranges.
+std::mutex calls_mutex;
+std::map<const PackedMatrix*, std::vector<std::pair<uint32_t, uint32_t>>> calls;
+
+KernelTable recording_kernels() {
+  KernelTable table = native_kernels(Isa::kPortable);
+  table.matmul = [](const MatmulTask& task, uint32_t begin, uint32_t end) {
+    {
+      std::lock_guard lock(calls_mutex);
+      calls[task.weight].push_back({begin, end});
+    }
+    native_kernels(Isa::kPortable).matmul(task, begin, end);
+  };
+  return table;
+}
+
+void expect_whole(std::vector<std::pair<uint32_t, uint32_t>> ranges, uint32_t n) {
+  std::sort(ranges.begin(), ranges.end());
+  uint32_t next = 0;
+  for (const auto& [begin, end] : ranges) {
+    EXPECT_EQ(begin, next);
+    EXPECT_GT(end, begin);
+    EXPECT_EQ(begin % kColumnBlock, 0u);
+    EXPECT_TRUE(end % kColumnBlock == 0 || end == n);
+    next = end;
+  }
+  EXPECT_EQ(next, n);
+}
+
+TEST(MatmulSteps, ColumnsArePartedAmongAnyNumberOfWorkers) {
+  const KernelTable kernels = recording_kernels();
+  for (const auto& [width, kv_heads, inner] : {std::tuple{64u, 2u, 96u}, {96u, 1u, 200u}, {64u, 2u, 1000u}}) {
+    const auto model = tiny::llama({.width = width, .heads = 4, .kv_heads = kv_heads, .head_width = 16, .inner = inner, .layers = 1});
+    Plan plan = *make_plan(*model->graph, Precision::kExact);
+    ThreadPool pool({.threads = 1});
+    const auto weights = std::move(*Weights::load(model, plan, pool, no_progress()));
+    for (const uint32_t workers : {1u, 2u, 3u, 7u}) {
+      for (const uint32_t rows : {1u, 8u, 9u, 30u}) {
+        harness::StateHarness h(plan, 32, workers);
+        h.state.weights = weights.get();
+        h.state.kernels = &kernels;
+        h.batch({{0, rows}});
+        calls.clear();
+        std::set<uint32_t> matrices;
+        for (const PlannedStep& planned : plan.steps) {
+          const MatmulStep* step = std::get_if<MatmulStep>(&planned.step);
+          if (!step) continue;
+          for (uint32_t w = 0; w < workers; ++w) run_matmul_step(h.state, *step, {w, workers});
+          for (const MatmulPart& part : step->parts) matrices.insert(part.matrix);
+        }
+        for (const uint32_t matrix : matrices) expect_whole(calls[&weights->matrix(matrix)], weights->matrix(matrix).n());
+      }
+    }
+  }
+}
+
+TEST(MatmulSteps, TheSharesOfMergedProductsAreEqual) {
+  const KernelTable kernels = recording_kernels();
+  const auto model = tiny::llama({.width = 320, .heads = 20, .kv_heads = 4, .head_width = 16, .layers = 1});  // q 320, k 64, v 64: 14 blocks
+  Plan plan = *make_plan(*model->graph, Precision::kExact);
+  ThreadPool pool({.threads = 1});
+  const auto weights = std::move(*Weights::load(model, plan, pool, no_progress()));
+  harness::StateHarness h(plan, 16, 2);
+  h.state.weights = weights.get();
+  h.state.kernels = &kernels;
+  h.batch({{0, 1}});
+  for (const uint32_t worker : {0u, 1u}) {
+    calls.clear();
+    for (const PlannedStep& planned : plan.steps) {
+      const MatmulStep* step = std::get_if<MatmulStep>(&planned.step);
+      if (step && step->parts.size() == 3) run_matmul_step(h.state, *step, {worker, 2});
+    }
+    uint32_t columns = 0;
+    for (const auto& [matrix, ranges] : calls) {
+      for (const auto& [begin, end] : ranges) columns += end - begin;
+    }
+    EXPECT_EQ(columns, 224u);
+  }
+}
+
+}  // namespace
+}  // namespace accelerate
