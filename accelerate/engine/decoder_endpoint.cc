@@ -1,0 +1,187 @@
+#include <mutex>
+#include <random>
+
+#include <fmt/format.h>
+
+#include "accelerate/core/graph.h"
+#include "accelerate/engine/chat_prompt.h"
+#include "accelerate/engine/endpoints.h"
+#include "accelerate/engine/scheduler.h"
+#include "accelerate/engine/text_answer.h"
+#include "accelerate/text/tokenizer.h"
+
+namespace accelerate {
+namespace {
+
+struct Prompt {
+  std::vector<uint32_t> tokens;
+  bool continues_text = false;
+};
+
+class DecoderEndpoint final : public Endpoint {
+ public:
+  DecoderEndpoint(EndpointParts parts, std::unique_ptr<DecoderProgram> program, std::shared_ptr<const Tokenizer> tokenizer,
+                  std::optional<ChatPrompt> chat_prompt, EndpointInfo info)
+      : model_(std::move(parts.model)), program_(std::move(program)), tokenizer_(std::move(tokenizer)),
+        chat_prompt_(std::move(chat_prompt)), info_(std::move(info)), scheduler_(*program_) {}
+  ~DecoderEndpoint() override { close(); }
+
+  const EndpointInfo& info() const override { return info_; }
+  Result<std::shared_ptr<Stream>> generate(const Request& request) override;
+  Result<EmbedReply> embed(std::span<const EmbedInput>, const std::atomic<bool>*) override {
+    return Error{ErrorCode::kUnimplemented,
+                 fmt::format("[engine] '{}' generates text and makes no embeddings; try an embedding model such as minilm", info_.name)};
+  }
+  Result<std::vector<uint32_t>> tokenize(std::string_view text, const TokenizeOptions& options) const override {
+    return tokenizer_->encode(text, {.add_special = options.add_special, .parse_special = options.parse_special});
+  }
+  Result<std::string> detokenize(std::span<const uint32_t> tokens) const override { return tokenizer_->decode(tokens); }
+  Result<void> check_health() override;
+  EndpointStats stats() const override;
+  void close() override { scheduler_.close(); }
+
+ private:
+  Result<Prompt> make_prompt(const Request& request) const;
+  Result<uint32_t> tokens_max(const Request& request, size_t prompt_tokens) const;
+  Result<std::shared_ptr<Stream>> start(const Request& request, Prompt prompt, bool counted);
+  void count_end(const Result<Reply>& result);
+
+  std::shared_ptr<const Model> model_;
+  std::unique_ptr<DecoderProgram> program_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  std::optional<ChatPrompt> chat_prompt_;
+  EndpointInfo info_;
+  mutable std::mutex stats_mutex_;
+  EndpointStats stats_;  // guarded by stats_mutex_
+  Scheduler scheduler_;  // last: its thread uses what is above
+};
+
+Result<Prompt> DecoderEndpoint::make_prompt(const Request& request) const {
+  const int given = !request.messages.empty() + request.text.has_value() + request.tokens.has_value();
+  if (given != 1) {
+    return Error{ErrorCode::kInvalidArgument, fmt::format("[engine] a prompt is messages, text or tokens, one of them; got {}", given)};
+  }
+  if (!request.messages.empty()) {
+    if (!chat_prompt_) {
+      return Error{ErrorCode::kFailedPrecondition,
+                   fmt::format("[engine] chat takes a chat template, and '{}' has none; try a raw prompt (--raw, /v1/completions)", info_.name)};
+    }
+    ACC_TRY(std::vector<uint32_t> tokens, chat_prompt_->encode(request.messages, info_.context));
+    return Prompt{std::move(tokens), false};
+  }
+  if (request.text) {
+    ACC_TRY(std::vector<uint32_t> tokens, tokenizer_->encode(*request.text, {.add_special = true, .parse_special = false, .tokens_max = info_.context}));
+    return Prompt{std::move(tokens), true};
+  }
+  return Prompt{*request.tokens, true};
+}
+
+Result<uint32_t> DecoderEndpoint::tokens_max(const Request& request, size_t prompt_tokens) const {
+  if (prompt_tokens == 0) return Error{ErrorCode::kInvalidArgument, "[engine] a prompt has at least one token; got none"};
+  if (request.max_tokens && *request.max_tokens == 0) {
+    return Error{ErrorCode::kInvalidArgument, "[engine] max_tokens is at least 1; got 0"};
+  }
+  // The last token of an answer needs no KV, but clients count it as part of the context: so do we.
+  if (prompt_tokens + 1 > info_.context) {
+    return Error{ErrorCode::kOutOfRange,
+                 fmt::format("[engine] this model's context is {} tokens, prompt and answer together; got a prompt of {}; try a "
+                             "shorter prompt", info_.context, prompt_tokens)};
+  }
+  const auto left = static_cast<uint32_t>(info_.context - prompt_tokens);
+  return std::min(request.max_tokens.value_or(left), left);
+}
+
+Result<std::shared_ptr<Stream>> DecoderEndpoint::generate(const Request& request) {
+  ACC_TRY_VOID(check_sampling(request.sampling));
+  ACC_TRY(Prompt prompt, make_prompt(request));
+  // Tokenizers may know more tokens than the model has rows for (Gemma 3's for images).
+  for (const uint32_t token : prompt.tokens) {
+    if (token >= program_->vocabulary()) {
+      return Error{ErrorCode::kInvalidArgument, fmt::format("[engine] token ids of this model are below {}; got {}", program_->vocabulary(), token)};
+    }
+  }
+  return start(request, std::move(prompt), true);
+}
+
+Result<std::shared_ptr<Stream>> DecoderEndpoint::start(const Request& request, Prompt prompt, bool counted) {
+  ACC_TRY(const uint32_t most, tokens_max(request, prompt.tokens.size()));
+  ACC_TRY(StopMatcher stop, StopMatcher::create(request.stop));
+  const uint64_t seed = request.sampling.seed ? *request.sampling.seed : uint64_t{std::random_device{}()} << 32 | std::random_device{}();
+  auto stream = std::make_shared<Stream>();
+  Reply reply{.stop_string = "", .usage = {.prompt_tokens = static_cast<uint32_t>(prompt.tokens.size())}, .served_by = info_.target,
+              .seed = seed, .notes = info_.notes};
+  if (request.max_tokens && *request.max_tokens > most) {
+    reply.notes.push_back(fmt::format("max_tokens {} is beyond the context: at most {} tokens are left", *request.max_tokens, most));
+  }
+  auto job = std::make_unique<Job>();
+  job->tokens = std::move(prompt.tokens);
+  const uint32_t prompt_tokens = reply.usage.prompt_tokens;
+  TextAnswerParts parts{.stream = stream, .tokenizer = tokenizer_, .sampler = Sampler(request.sampling, seed), .stop = std::move(stop),
+                        .stop_strings = request.stop, .continues_text = prompt.continues_text, .ignore_end = request.ignore_end,
+                        .tokens_max = most, .reply = std::move(reply), .on_end = {}};
+  if (counted) parts.on_end = [this](const Result<Reply>& result) { count_end(result); };
+  job->answer = std::make_unique<TextAnswer>(std::move(parts));
+  ACC_TRY_VOID(scheduler_.submit(std::move(job)));
+  if (counted) {
+    std::lock_guard lock(stats_mutex_);
+    ++stats_.requests;
+    stats_.prompt_tokens += prompt_tokens;
+  }
+  return stream;
+}
+
+void DecoderEndpoint::count_end(const Result<Reply>& result) {
+  std::lock_guard lock(stats_mutex_);
+  if (result) stats_.completion_tokens += result->usage.completion_tokens;
+  else if (result.error().code == ErrorCode::kCancelled) ++stats_.cancelled;
+  else ++stats_.failed;
+}
+
+Result<void> DecoderEndpoint::check_health() {
+  Request canary;
+  canary.sampling.temperature = 0;
+  canary.max_tokens = 1;
+  // Any token will do: what is proven is the path, from the queue to a finite row of logits and back.
+  ACC_TRY(const std::shared_ptr<Stream> stream, start(canary, {{0}, true}, false));
+  while (!stream->done()) stream->next();
+  ACC_TRY_VOID(stream->result());
+  return {};
+}
+
+EndpointStats DecoderEndpoint::stats() const {
+  const Scheduler::Load load = scheduler_.load();
+  std::lock_guard lock(stats_mutex_);
+  EndpointStats stats = stats_;
+  stats.running = load.running;
+  stats.queued = load.queued;
+  stats.kv_tokens_free = load.capacity.kv_tokens_free;
+  stats.kv_tokens_total = load.capacity.kv_tokens_total;
+  return stats;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Endpoint>> make_decoder_endpoint(EndpointParts parts) {
+  ACC_TRY(std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::create(*parts.model->tokenizer));
+  std::unique_ptr<DecoderProgram> program(static_cast<DecoderProgram*>(parts.program.release()));
+  std::optional<ChatPrompt> chat_prompt;
+  if (!parts.model->chat_template.empty()) {
+    ACC_TRY(ChatTemplate chat_template, ChatTemplate::create(parts.model->chat_template, *tokenizer));
+    chat_prompt.emplace(tokenizer, std::move(chat_template));
+  }
+  parts.program.reset();
+  EndpointInfo info{};
+  {
+    EndpointParts described{.model = parts.model, .program = std::move(program), .name = parts.name, .path = parts.path,
+                            .target = parts.target, .started = parts.started};
+    info = describe_endpoint(described);
+    program.reset(static_cast<DecoderProgram*>(described.program.release()));
+  }
+  const uint64_t context = std::min<uint64_t>(program->limits().context_max, program->capacity().kv_tokens_total);
+  info.context = static_cast<uint32_t>(context);
+  info.chat = chat_prompt.has_value();
+  return std::shared_ptr<Endpoint>(std::make_shared<DecoderEndpoint>(std::move(parts), std::move(program), std::move(tokenizer),
+                                                                     std::move(chat_prompt), std::move(info)));
+}
+
+}  // namespace accelerate

@@ -1,0 +1,135 @@
+#include <mutex>
+
+#include <fmt/format.h>
+
+#include "accelerate/core/graph.h"
+#include "accelerate/engine/endpoints.h"
+#include "accelerate/text/tokenizer.h"
+
+namespace accelerate {
+namespace {
+
+// Collects pooled rows in the order of the inputs.
+class Collector final : public MatrixSink {
+ public:
+  explicit Collector(std::vector<std::vector<float>>& vectors) : vectors_(vectors) {}
+  void matrix(size_t input, std::span<const float> values, size_t, size_t) override {
+    vectors_[input].assign(values.begin(), values.end());
+  }
+
+ private:
+  std::vector<std::vector<float>>& vectors_;
+};
+
+class EncoderEndpoint final : public Endpoint {
+ public:
+  EncoderEndpoint(EndpointParts parts, std::unique_ptr<EncoderProgram> program, std::shared_ptr<const Tokenizer> tokenizer,
+                  EndpointInfo info)
+      : model_(std::move(parts.model)), program_(std::move(program)), tokenizer_(std::move(tokenizer)), info_(std::move(info)) {}
+
+  const EndpointInfo& info() const override { return info_; }
+  Result<std::shared_ptr<Stream>> generate(const Request&) override {
+    return Error{ErrorCode::kUnimplemented,
+                 fmt::format("[engine] '{}' is an embedding model and generates no text; try /v1/embeddings or `embed`", info_.name)};
+  }
+  Result<EmbedReply> embed(std::span<const EmbedInput> inputs, const std::atomic<bool>* stop) override {
+    Result<EmbedReply> reply = encode(inputs, stop);
+    count(reply);
+    return reply;
+  }
+  Result<std::vector<uint32_t>> tokenize(std::string_view text, const TokenizeOptions& options) const override {
+    return tokenizer_->encode(text, {.add_special = options.add_special, .parse_special = options.parse_special});
+  }
+  Result<std::string> detokenize(std::span<const uint32_t> tokens) const override { return tokenizer_->decode(tokens); }
+  Result<void> check_health() override {
+    const EmbedInput canary = std::string("canary");
+    ACC_TRY_VOID(encode({&canary, 1}, nullptr));
+    return {};
+  }
+  EndpointStats stats() const override {
+    std::lock_guard lock(stats_mutex_);
+    return stats_;
+  }
+  void close() override { closed_ = true; }
+
+ private:
+  Result<std::vector<uint32_t>> tokens_of(const EmbedInput& input, size_t index) const;
+  Result<EmbedReply> encode(std::span<const EmbedInput> inputs, const std::atomic<bool>* stop);
+  void count(const Result<EmbedReply>& reply);
+
+  std::shared_ptr<const Model> model_;
+  std::unique_ptr<EncoderProgram> program_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  EndpointInfo info_;
+  std::mutex program_mutex_;  // a Program runs one call at a time
+  mutable std::mutex stats_mutex_;
+  EndpointStats stats_;
+  std::atomic<bool> closed_{false};
+};
+
+Result<std::vector<uint32_t>> EncoderEndpoint::tokens_of(const EmbedInput& input, size_t index) const {
+  std::vector<uint32_t> tokens;
+  if (const auto* text = std::get_if<std::string>(&input)) {
+    Result<std::vector<uint32_t>> encoded = tokenizer_->encode(*text, {.add_special = true, .parse_special = false, .tokens_max = info_.context});
+    if (!encoded) return Error{encoded.error().code, fmt::format("{} (input {})", encoded.error().message, index)};
+    tokens = *std::move(encoded);
+  } else {
+    tokens = std::get<std::vector<uint32_t>>(input);
+    for (const uint32_t token : tokens) {
+      if (token >= tokenizer_->size()) {
+        return Error{ErrorCode::kInvalidArgument, fmt::format("[engine] token ids are below {}; got {} in input {}",
+                                                              tokenizer_->size(), token, index)};
+      }
+    }
+  }
+  if (tokens.empty()) return Error{ErrorCode::kInvalidArgument, fmt::format("[engine] inputs are not empty; got none in input {}", index)};
+  if (tokens.size() > info_.context) {
+    return Error{ErrorCode::kOutOfRange, fmt::format("[engine] an input has at most {} tokens for this model; got {} in input {}",
+                                                     info_.context, tokens.size(), index)};
+  }
+  return tokens;
+}
+
+Result<EmbedReply> EncoderEndpoint::encode(std::span<const EmbedInput> inputs, const std::atomic<bool>* stop) {
+  if (closed_) return Error{ErrorCode::kUnavailable, fmt::format("[engine] '{}' is being closed", info_.name)};
+  EmbedReply reply{.vectors = std::vector<std::vector<float>>(inputs.size()), .prompt_tokens = 0, .served_by = info_.target};
+  std::vector<std::vector<uint32_t>> tokens;
+  std::vector<TokenSpan> spans;
+  tokens.reserve(inputs.size());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    ACC_TRY(std::vector<uint32_t> one, tokens_of(inputs[i], i));
+    reply.prompt_tokens += static_cast<uint32_t>(one.size());
+    tokens.push_back(std::move(one));
+    spans.push_back(tokens.back());
+  }
+  Collector collector(reply.vectors);
+  const Result<void> outcome = [&]() -> Result<void> {
+    std::lock_guard lock(program_mutex_);
+    return program_->encode(spans, EncodeOutput::kPooled, collector, {.deadline = std::nullopt, .stop = stop});
+  }();
+  if (!outcome) return outcome.error();
+  return reply;
+}
+
+void EncoderEndpoint::count(const Result<EmbedReply>& reply) {
+  std::lock_guard lock(stats_mutex_);
+  ++stats_.requests;
+  if (reply) stats_.prompt_tokens += reply->prompt_tokens;
+  else if (reply.error().code == ErrorCode::kCancelled) ++stats_.cancelled;
+  else ++stats_.failed;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Endpoint>> make_encoder_endpoint(EndpointParts parts) {
+  ACC_TRY(std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::create(*parts.model->tokenizer));
+  EndpointInfo info = describe_endpoint(parts);
+  std::unique_ptr<EncoderProgram> program(static_cast<EncoderProgram*>(parts.program.release()));
+  const EncoderLimits limits = program->limits();
+  info.context = limits.tokens_max;
+  info.embedding_width = limits.width;
+  return std::shared_ptr<Endpoint>(
+      std::make_shared<EncoderEndpoint>(std::move(parts), std::move(program), std::move(tokenizer), std::move(info)));
+}
+
+}  // namespace accelerate

@@ -1,0 +1,74 @@
+// Endpoint - one model, ready to answer.
+//
+//   ACC_TRY(std::shared_ptr<Stream> stream, endpoint->generate({.messages = {{"user", "Hello"}}}));
+//   while (auto part = stream->next()) print(part->text);
+//
+// An endpoint owns its tokenizer, template, Program and the queue before it; it tokenizes, checks limits and hands the
+// request to its scheduler. Thread-safe. Lives as long as somebody holds it; close() ends outstanding Streams with
+// Error{cancelled}. At most limits::kQueuedRequestsMax wait; the next one gets Error{resource_exhausted} at once.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "accelerate/core/backend.h"
+#include "accelerate/core/request.h"
+
+namespace accelerate {
+
+struct EndpointInfo {
+  std::string name;              // what clients call it: alias, or file name without extension
+  std::string path, family, quantization, target;
+  uint64_t created_unix_s = 0, parameters = 0, memory_bytes = 0;
+  uint32_t context = 0;          // tokens of prompt and answer together
+  uint32_t embedding_width = 0;  // encoders
+  bool chat = false;             // has a chat template
+  ProgramKind kind = ProgramKind::kDecoder;
+  double load_ms = 0;
+  std::vector<std::string> notes;  // casts and defaults that matter
+};
+
+using EmbedInput = std::variant<std::string, std::vector<uint32_t>>;  // text, or token ids as they are
+struct EmbedReply {
+  std::vector<std::vector<float>> vectors;  // one an input, in order
+  uint32_t prompt_tokens = 0;
+  std::string served_by;
+};
+
+struct EndpointStats {
+  uint32_t running = 0, queued = 0;
+  uint64_t kv_tokens_free = 0, kv_tokens_total = 0;
+  uint64_t requests = 0, prompt_tokens = 0, completion_tokens = 0, cancelled = 0, failed = 0;
+};
+
+struct TokenizeOptions {
+  bool add_special = false;    // BOS and the like, as the model wants them
+  bool parse_special = false;  // control tokens written out in the text become control tokens
+};
+
+class Endpoint {
+ public:
+  virtual ~Endpoint() = default;
+  virtual const EndpointInfo& info() const = 0;
+  /// Checks, tokenizes and queues `request`; the Stream yields parts as they come. Never waits for the model.
+  /// invalid_argument for a bad request; out_of_range for a prompt that the context cannot hold (never cut);
+  /// failed_precondition for messages without a chat template; unimplemented for an encoder.
+  virtual Result<std::shared_ptr<Stream>> generate(const Request& request) = 0;
+  /// Encoders: one vector an input; blocks. An input longer than the model takes is out_of_range naming its index.
+  virtual Result<EmbedReply> embed(std::span<const EmbedInput> inputs, const std::atomic<bool>* stop = nullptr) = 0;
+  virtual Result<std::vector<uint32_t>> tokenize(std::string_view text, const TokenizeOptions& options) const = 0;
+  virtual Result<std::string> detokenize(std::span<const uint32_t> tokens) const = 0;
+  /// Runs a one-token canary through the whole path (an embedding for encoders); how it went.
+  virtual Result<void> check_health() = 0;
+  virtual EndpointStats stats() const = 0;
+  /// Ends outstanding streams with cancelled and stops the scheduler. Idempotent.
+  virtual void close() = 0;
+};
+
+}  // namespace accelerate

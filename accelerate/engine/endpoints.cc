@@ -1,0 +1,39 @@
+#include "accelerate/engine/endpoints.h"
+
+#include <fmt/format.h>
+
+#include "accelerate/core/graph.h"
+
+namespace accelerate {
+
+Result<std::shared_ptr<Endpoint>> make_endpoint(EndpointParts parts) {
+  CHECK(parts.model && parts.program, "an endpoint has a model and a program");
+  if (!parts.model->tokenizer) {
+    return Error{ErrorCode::kFailedPrecondition,
+                 fmt::format("[engine] serving text takes a tokenizer; '{}' has none beside it; try a folder with tokenizer.json", parts.path)};
+  }
+  switch (parts.program->kind()) {
+    case ProgramKind::kDecoder: return make_decoder_endpoint(std::move(parts));
+    case ProgramKind::kEncoder: return make_encoder_endpoint(std::move(parts));
+    case ProgramKind::kTensor:
+    case ProgramKind::kText: break;
+  }
+  return Error{ErrorCode::kUnimplemented, fmt::format("[engine] endpoints serve decoders and encoders; '{}' became neither", parts.name)};
+}
+
+EndpointInfo describe_endpoint(const EndpointParts& parts) {
+  const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
+  return {.name = parts.name,
+          .path = parts.path,
+          .family = parts.model->config.architecture,
+          .quantization = std::string(dtype_traits(parts.model->main_dtype()).name),
+          .target = parts.target,
+          .created_unix_s = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(since_epoch).count()),
+          .parameters = parts.model->parameter_count(),
+          .memory_bytes = parts.program->memory_bytes(),
+          .kind = parts.program->kind(),
+          .load_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - parts.started).count(),
+          .notes = parts.program->notes()};
+}
+
+}  // namespace accelerate

@@ -1,0 +1,28 @@
+// The engine's own Endpoints: one around a DecoderProgram with its scheduler, one around an EncoderProgram.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "accelerate/engine/endpoint.h"
+
+namespace accelerate {
+
+struct EndpointParts {
+  std::shared_ptr<const Model> model;
+  std::unique_ptr<Program> program;
+  std::string name, path, target;
+  std::chrono::steady_clock::time_point started;  // of loading, for EndpointInfo::load_ms
+};
+
+/// By the program's kind. failed_precondition when the model has no tokenizer; unimplemented for other kinds of program.
+Result<std::shared_ptr<Endpoint>> make_endpoint(EndpointParts parts);
+
+Result<std::shared_ptr<Endpoint>> make_decoder_endpoint(EndpointParts parts);
+Result<std::shared_ptr<Endpoint>> make_encoder_endpoint(EndpointParts parts);
+
+/// What both kinds say of themselves; kind, context and width are the caller's to fill.
+EndpointInfo describe_endpoint(const EndpointParts& parts);
+
+}  // namespace accelerate

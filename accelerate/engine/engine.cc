@@ -1,0 +1,227 @@
+#include "accelerate/engine/engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "accelerate/base/cpu.h"
+#include "accelerate/base/log.h"
+#include "accelerate/base/paths.h"
+#include "accelerate/core/graph.h"
+#include "accelerate/engine/endpoints.h"
+#include "accelerate/engine/hardware.h"
+#include "accelerate/engine/planner.h"
+#include "accelerate/formats/open.h"
+#include "accelerate/models/families.h"
+
+namespace accelerate {
+namespace {
+
+constexpr auto kProbeDeadline = std::chrono::seconds(20);
+
+struct OpenedModel {
+  ModelLocation location;
+  std::string name;
+  std::shared_ptr<Model> model;
+};
+
+std::string default_name(const ModelLocation& location) {
+  if (!location.alias.empty()) return location.alias;
+  std::filesystem::path path(location.path);
+  if (!path.has_filename()) path = path.parent_path();
+  return path.extension() == ".gguf" || path.extension() == ".safetensors" ? path.stem().string() : path.filename().string();
+}
+
+Result<OpenedModel> open_files(const std::string& word, const OpenOptions& options) {
+  ACC_TRY(ModelLocation location, locate_model(word));
+  ACC_TRY(std::shared_ptr<Model> model, open_model(location.path));
+  if (!options.chat_template.empty()) model->chat_template = options.chat_template;
+  std::string name = options.name.empty() ? default_name(location) : options.name;
+  return OpenedModel{std::move(location), std::move(name), std::move(model)};
+}
+
+Result<void> add_graph(Model& model) {
+  GraphNotes notes;
+  ACC_TRY(Graph graph, build_graph(model, &notes));
+  for (const std::string& ignored : notes.ignored) log_info("left out: " + ignored);
+  model.graph = std::make_shared<const Graph>(std::move(graph));
+  return {};
+}
+
+void count_flops(const Graph& graph, ModelDescription& description) {
+  const auto cost = [&](WeightId id) {
+    double elements = 1;
+    for (const uint64_t dimension : graph.weights[id.index].shape) elements *= double(dimension);
+    return 2 * elements;
+  };
+  for (const Op& op : graph.ops) {
+    if (const auto* linear = std::get_if<Linear>(&op)) description.flops_per_token += cost(linear->weight);
+    if (const auto* mlp = std::get_if<GatedMlp>(&op)) description.flops_per_token += cost(mlp->gate) + cost(mlp->up) + cost(mlp->down);
+    if (const auto* mlp = std::get_if<Mlp>(&op)) description.flops_per_token += cost(mlp->up) + cost(mlp->down);
+    if (const auto* output = std::get_if<Output>(&op); output && output->head) description.flops_per_logits = cost(*output->head);
+  }
+}
+
+std::string describe_tokenizer(const Model& model) {
+  if (!model.tokenizer) return "none";
+  if (!model.tokenizer->tokenizer_json.empty()) return "tokenizer.json";
+  if (!model.tokenizer->vocabulary) return "none";
+  const TokenizerSpec::Vocabulary& vocabulary = *model.tokenizer->vocabulary;
+  return vocabulary.pre.empty() ? vocabulary.model : vocabulary.model + "/" + vocabulary.pre;
+}
+
+}  // namespace
+
+struct Engine::State {
+  BackendContext context;
+  std::vector<std::unique_ptr<Backend>> backends;
+  mutable std::mutex mutex;
+  mutable std::vector<ProbedBackend> probed;                       // guarded by mutex; filled at first need
+  std::map<std::string, std::shared_ptr<Endpoint>> endpoints;      // guarded by mutex; null while opening
+
+  const std::vector<ProbedBackend>& probe(Deadline deadline) const {
+    std::lock_guard lock(mutex);
+    if (probed.empty()) {
+      for (const auto& backend : backends) probed.push_back({backend.get(), backend->probe(deadline)});
+    }
+    return probed;
+  }
+};
+
+Engine::Engine() : state_(std::make_unique<State>()) {}
+
+Engine::~Engine() {
+  for (const auto& endpoint : endpoints()) endpoint->close();
+}
+
+Result<std::unique_ptr<Engine>> Engine::create(const EngineOptions& options) {
+  std::unique_ptr<Engine> engine(new Engine);
+  const CpuInfo cpu = cpu_info();
+  BackendContext& context = engine->state_->context;
+  context.threads = options.threads ? options.threads : cpu.threads_usable;
+  if (context.threads > cpu.threads_usable) {
+    log_warning(fmt::format("{} threads asked for, but the affinity and quota of this process grant {}: they will take turns",
+                            context.threads, cpu.threads_usable));
+  }
+  context.memory_bytes = options.memory_bytes;
+  context.cache_dir = cache_dir().string();
+  for (const BackendFactory& factory : options.backends) engine->state_->backends.push_back(factory.make(context));
+  return engine;
+}
+
+Result<std::shared_ptr<Endpoint>> Engine::open(const std::string& word, const OpenOptions& options, Progress& progress) {
+  const auto start = std::chrono::steady_clock::now();
+  ACC_TRY(OpenedModel opened, open_files(word, options));
+  {
+    std::lock_guard lock(state_->mutex);
+    if (!state_->endpoints.emplace(opened.name, nullptr).second) {
+      return Error{ErrorCode::kAlreadyExists, fmt::format("[engine] names of loaded models are unique; got '{}' twice; try NAME={}",
+                                                          opened.name, word)};
+    }
+  }
+  const auto load = [&]() -> Result<std::shared_ptr<Endpoint>> {
+    ACC_TRY_VOID(add_graph(*opened.model));
+    const auto& probed = state_->probe(std::chrono::steady_clock::now() + kProbeDeadline);
+    ACC_TRY(const Plan plan, make_plan({.model = *opened.model, .hardware = options.hardware, .compile = options.compile,
+                                       .backends = probed, .detect = options.hardware != "auto"}));
+    const PlanEntry* best = plan.best();
+    if (!best) {
+      return Error{ErrorCode::kUnavailable, fmt::format("[engine] no target can run '{}' with hardware '{}'; got {}", opened.name,
+                                                        options.hardware, plan.refusal())};
+    }
+    std::shared_ptr<const Model> model = std::move(opened.model);
+    ACC_TRY(Compiled compiled, best->backend->compile(model, best->target.device, options.compile, progress));
+    for (const std::string& line : compiled.report) log_info(opened.name + ": " + line);
+    ACC_TRY(std::shared_ptr<Endpoint> endpoint,
+            make_endpoint({.model = model, .program = std::move(compiled.program), .name = opened.name,
+                           .path = opened.location.path, .target = to_string(best->target), .started = start}));
+    ACC_TRY_VOID(endpoint->check_health());
+    return endpoint;
+  };
+  Result<std::shared_ptr<Endpoint>> endpoint = load();
+  std::lock_guard lock(state_->mutex);
+  if (endpoint) state_->endpoints[opened.name] = *endpoint;
+  else state_->endpoints.erase(opened.name);
+  return endpoint;
+}
+
+std::shared_ptr<Endpoint> Engine::find(const std::string& name) const {
+  std::lock_guard lock(state_->mutex);
+  const auto found = state_->endpoints.find(name);
+  return found == state_->endpoints.end() ? nullptr : found->second;
+}
+
+std::vector<std::shared_ptr<Endpoint>> Engine::endpoints() const {
+  std::lock_guard lock(state_->mutex);
+  std::vector<std::shared_ptr<Endpoint>> all;
+  for (const auto& [name, endpoint] : state_->endpoints) {
+    if (endpoint) all.push_back(endpoint);
+  }
+  return all;
+}
+
+Result<void> Engine::close(const std::string& name) {
+  std::shared_ptr<Endpoint> endpoint;
+  {
+    std::lock_guard lock(state_->mutex);
+    const auto found = state_->endpoints.find(name);
+    if (found == state_->endpoints.end() || !found->second) {
+      return Error{ErrorCode::kNotFound, fmt::format("[engine] only loaded models can be closed; got '{}'", name)};
+    }
+    endpoint = std::move(found->second);
+    state_->endpoints.erase(found);
+  }
+  endpoint->close();
+  return {};
+}
+
+Result<ModelDescription> Engine::describe(const std::string& word, const OpenOptions& options) const {
+  ACC_TRY(const OpenedModel opened, open_files(word, options));
+  Model& model = *opened.model;
+  ModelDescription description{.name = opened.name, .path = opened.location.path, .format = model.format,
+                               .family = model.config.architecture, .refusal = "", .parameters = model.parameter_count(),
+                               .file_bytes = 0, .context = model.config.context, .layers = model.config.layers,
+                               .width = model.config.width, .heads = model.config.heads, .kv_heads = model.config.kv_heads,
+                               .vocabulary = model.config.vocabulary, .tokenizer = describe_tokenizer(model),
+                               .chat_template = model.chat_template, .tensor_types = {}};
+  description.quantization = dtype_traits(model.main_dtype()).name;
+  for (const auto& file : model.files) description.file_bytes += file->bytes().size();
+  for (const TensorView& tensor : model.tensors) ++description.tensor_types[std::string(dtype_traits(tensor.dtype).name)];
+  if (Result<void> added = add_graph(model); !added) {
+    description.refusal = added.error().message;
+    return description;
+  }
+  description.vocabulary = model.graph->vocabulary ? model.graph->vocabulary : description.vocabulary;
+  count_flops(*model.graph, description);
+  const auto& probed = state_->probe(std::chrono::steady_clock::now() + kProbeDeadline);
+  ACC_TRY(const Plan plan, make_plan({.model = model, .hardware = options.hardware, .compile = options.compile, .backends = probed}));
+  if (const PlanEntry* best = plan.best()) {
+    description.memory_weights_bytes = best->memory.weights;
+    description.memory_kv_bytes = best->memory.kv;
+    description.memory_buffers_bytes = best->memory.buffers;
+  } else {
+    description.refusal = plan.refusal();
+  }
+  return description;
+}
+
+std::vector<Verdict> Engine::hardware(Deadline deadline) const {
+  std::vector<Verdict> verdicts;
+  const auto& probed = state_->probe(deadline);
+  for (const HardwareName& name : hardware_names()) {
+    const size_t before = verdicts.size();
+    for (const ProbedBackend& backend : probed) {
+      for (const Verdict& verdict : backend.verdicts) {
+        if (verdict.hardware == name.name) verdicts.push_back(verdict);
+      }
+    }
+    if (verdicts.size() == before) verdicts.push_back(detect_unserved(name.name));
+  }
+  return verdicts;
+}
+
+const BackendContext& Engine::context() const { return state_->context; }
+
+}  // namespace accelerate

@@ -1,0 +1,79 @@
+// Engine - the facade: open, describe, list, bench. The only type serve/, cli/ and python/ need.
+//
+//   ACC_TRY(std::unique_ptr<Engine> engine, Engine::create({.backends = registry}));
+//   ACC_TRY(std::shared_ptr<Endpoint> chat, engine->open("smollm2", {}, no_progress()));
+//
+// Thread-safe. Destroying it closes its endpoints.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "accelerate/core/backend.h"
+#include "accelerate/engine/catalog.h"
+#include "accelerate/engine/endpoint.h"
+
+namespace accelerate {
+
+/// How cli/ and python/ introduce the generated backend registry to the engine.
+struct BackendFactory {
+  std::string name;
+  std::unique_ptr<Backend> (*make)(BackendContext& context) = nullptr;
+};
+
+struct EngineOptions {
+  std::vector<BackendFactory> backends;
+  uint32_t threads = 0;         // 0 = usable quota (CpuInfo::threads_usable)
+  uint64_t memory_bytes = 0;    // budget; 0 = what the machine and its cgroup allow
+};
+
+struct OpenOptions {
+  CompileOptions compile;
+  std::string hardware = "auto";  // a name of engine/hardware.h
+  std::string name;               // what clients call it; empty = alias or file name
+  std::string chat_template;      // Jinja text instead of the model's own
+};
+
+/// What a model is, read from its files without loading weights.
+struct ModelDescription {
+  std::string name, path, format, family, quantization;
+  std::string refusal;                // why it cannot run here; empty = it can
+  uint64_t parameters = 0, file_bytes = 0;
+  uint64_t memory_weights_bytes = 0, memory_kv_bytes = 0, memory_buffers_bytes = 0;  // estimate for the default options
+  uint32_t context = 0, layers = 0, width = 0, heads = 0, kv_heads = 0, vocabulary = 0;
+  std::string tokenizer;              // "gpt2/smollm", "tokenizer.json", or "none"
+  std::string chat_template;          // text; empty = none
+  std::map<std::string, uint64_t> tensor_types;  // dtype -> count
+  double flops_per_token = 0;         // of the linear layers, the logits not counted: 2 x weights
+  double flops_per_logits = 0;        // of one row of logits
+};
+
+class Engine {
+ public:
+  static Result<std::unique_ptr<Engine>> create(const EngineOptions& options);
+  ~Engine();
+
+  /// Loads `model` (path or alias), proves it with a canary and keeps it under its name. already_exists if the name is
+  /// taken. `progress` sees packing; false from it cancels.
+  Result<std::shared_ptr<Endpoint>> open(const std::string& model, const OpenOptions& options, Progress& progress);
+  /// By the name clients use; null if there is none.
+  std::shared_ptr<Endpoint> find(const std::string& name) const;
+  std::vector<std::shared_ptr<Endpoint>> endpoints() const;
+  /// Forgets the endpoint and closes it; its memory goes when the last holder lets go.
+  Result<void> close(const std::string& name);
+
+  Result<ModelDescription> describe(const std::string& model, const OpenOptions& options) const;
+  /// One verdict per hardware name of engine/hardware.h, in priority order, within `deadline`.
+  std::vector<Verdict> hardware(Deadline deadline) const;
+  const BackendContext& context() const;
+
+ private:
+  Engine();
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace accelerate

@@ -1,0 +1,52 @@
+// Plan - the Targets that could serve a model, best first, with the reason for every yes and every no.
+//
+//   Plan plan = make_plan({.model = model, .hardware = "auto", .compile = options, .backends = backends});
+//   if (const PlanEntry* best = plan.best()) load(best->target); else explain(plan.refusal());
+//
+// Without measurements the order is the priority of the hardware names (engine/hardware.h). Pure: reads its arguments only.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "accelerate/core/backend.h"
+
+namespace accelerate {
+
+/// A backend with what its probe found.
+struct ProbedBackend {
+  Backend* backend = nullptr;          // not owned
+  std::vector<Verdict> verdicts;       // one per hardware name served
+};
+
+struct PlanEntry {
+  std::string hardware;        // the name it stands under
+  Target target;
+  Backend* backend = nullptr;  // not owned; null when no backend serves the name
+  bool yes = false;
+  std::string reason;          // why, or why not
+  MemoryEstimate memory;       // for a yes
+};
+
+struct Plan {
+  std::vector<PlanEntry> entries;  // every yes before every no, each group in priority order
+  /// The first yes, or null.
+  const PlanEntry* best() const { return !entries.empty() && entries.front().yes ? &entries.front() : nullptr; }
+  /// The reasons of all entries as one text; for errors.
+  std::string refusal() const;
+};
+
+struct PlanRequest {
+  const Model& model;
+  std::string hardware = "auto";      // a hardware name, "auto", or "backend@device:index"
+  CompileOptions compile;
+  std::span<const ProbedBackend> backends;
+  bool detect = false;                // look for engines that no backend serves; costs child processes, so only to explain
+};
+
+/// invalid_argument for a hardware name that does not exist (lists those that do).
+Result<Plan> make_plan(const PlanRequest& request);
+
+}  // namespace accelerate

@@ -1,0 +1,72 @@
+#include "accelerate/engine/text_answer.h"
+
+namespace accelerate {
+namespace {
+
+double ms_between(std::chrono::steady_clock::time_point from, std::chrono::steady_clock::time_point to) {
+  return std::chrono::duration<double, std::milli>(to - from).count();
+}
+
+}  // namespace
+
+TextAnswer::TextAnswer(TextAnswerParts parts)
+    : parts_(std::move(parts)),
+      detokenizer_(parts_.tokenizer, {.skip_special = true, .continues_text = parts_.continues_text}),
+      called_(Clock::now()) {}
+
+void TextAnswer::started() {
+  if (has_started_) return;  // preempted and started again: the wait was the first one
+  has_started_ = true;
+  parts_.reply.queue_ms = ms_between(called_, Clock::now());
+}
+
+bool TextAnswer::take(std::span<const float> logits) {
+  Reply& reply = parts_.reply;
+  const Result<Sampled> sampled = parts_.sampler.sample(logits);
+  if (!sampled) {
+    fail(sampled.error());
+    return false;
+  }
+  last_token_ = sampled->token;
+  if (++reply.usage.completion_tokens == 1) {
+    first_token_ = Clock::now();
+    reply.ttft_ms = ms_between(called_, first_token_);
+  }
+  if (!parts_.ignore_end && parts_.tokenizer->is_end_of_generation(last_token_)) return end(FinishReason::kStop, "", {});
+  StopMatcher::Step step = parts_.stop.push(detokenizer_.push(last_token_));
+  if (step.matched) {
+    reply.stop_string = parts_.stop_strings[*step.matched];
+    return end(FinishReason::kStop, std::move(step.text), {last_token_});
+  }
+  if (reply.usage.completion_tokens >= parts_.tokens_max) {
+    return end(FinishReason::kLength, std::move(step.text), {last_token_});
+  }
+  parts_.stream->push({std::move(step.text), {last_token_}});
+  return true;  // a cancelled stream is dropped by the scheduler before the next step
+}
+
+// What is held back comes out, unless a stop string cut it off.
+bool TextAnswer::end(FinishReason reason, std::string text, std::vector<uint32_t> tokens) {
+  Reply& reply = parts_.reply;
+  if (reply.stop_string.empty()) {
+    const StopMatcher::Step last = parts_.stop.push(detokenizer_.finish());
+    text += last.text;
+    if (last.matched) reply.stop_string = parts_.stop_strings[*last.matched];
+    else text += parts_.stop.finish();
+  }
+  reply.finish_reason = reply.stop_string.empty() ? reason : FinishReason::kStop;
+  reply.decode_ms = ms_between(first_token_, Clock::now());
+  if (!text.empty() || !tokens.empty()) parts_.stream->push({std::move(text), std::move(tokens)});
+  const Result<Reply> result = reply;
+  if (parts_.on_end) parts_.on_end(result);
+  parts_.stream->finish(result);
+  return false;
+}
+
+void TextAnswer::fail(Error error) {
+  const Result<Reply> result = std::move(error);
+  if (parts_.on_end) parts_.on_end(result);
+  parts_.stream->finish(result);
+}
+
+}  // namespace accelerate

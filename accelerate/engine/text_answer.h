@@ -1,0 +1,53 @@
+// TextAnswer - the Answer of a text request: samples, detokenizes, watches for stops, fills a Stream.
+//
+// Made by the decoder endpoint, then owned and called by the scheduler's thread only; the Stream is shared with the client.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "accelerate/core/request.h"
+#include "accelerate/engine/scheduler.h"
+#include "accelerate/text/detokenizer.h"
+#include "accelerate/text/sampler.h"
+#include "accelerate/text/stop_strings.h"
+
+namespace accelerate {
+
+struct TextAnswerParts {
+  std::shared_ptr<Stream> stream;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  Sampler sampler;
+  StopMatcher stop;
+  std::vector<std::string> stop_strings;     // for Reply::stop_string
+  bool continues_text = false;               // a raw prompt: the answer goes on where the prompt ended
+  bool ignore_end = false;
+  uint32_t tokens_max = 1;                   // at least 1
+  Reply reply;                               // served_by, seed, notes, usage.prompt_tokens filled by the endpoint
+  std::function<void(const Result<Reply>&)> on_end;  // before the stream finishes; for the endpoint's counters
+};
+
+class TextAnswer final : public Answer {
+ public:
+  explicit TextAnswer(TextAnswerParts parts);
+  bool take(std::span<const float> logits) override;
+  uint32_t last_token() const override { return last_token_; }
+  bool cancelled() const override { return parts_.stream->cancelled(); }
+  void started() override;
+  void fail(Error error) override;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  bool end(FinishReason reason, std::string text, std::vector<uint32_t> tokens);
+
+  TextAnswerParts parts_;
+  Detokenizer detokenizer_;
+  uint32_t last_token_ = 0;
+  const Clock::time_point called_;
+  Clock::time_point first_token_;
+  bool has_started_ = false;
+};
+
+}  // namespace accelerate

@@ -1,0 +1,78 @@
+// A DecoderProgram for tests: after token t of a sequence comes t + 1 (mod vocabulary); KV is a plain count of tokens.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <vector>
+
+#include "accelerate/core/program.h"
+
+namespace accelerate {
+
+class CountingDecoder final : public DecoderProgram {
+ public:
+  static constexpr uint32_t kVocabulary = 1000;
+  uint32_t vocabulary_value = kVocabulary;
+  std::function<uint32_t(std::span<const uint32_t> held)> next_token;  // empty: the last one and 1
+  DecoderLimits limits_value{.slots_max = 4, .context_max = 512, .batch_tokens_max = 64, .truncate_exact = true, .fork = ForkKind::kNone};
+  uint64_t kv_tokens = 1 << 20;
+  std::optional<Error> step_error;       // returned by every step
+  std::optional<Error> late_error;       // the same, after the rows were given
+  std::chrono::microseconds step_time{0};
+  std::atomic<uint64_t> steps{0}, tokens_computed{0}, batched_max{0};
+
+  uint64_t memory_bytes() const override { return 0; }
+  uint32_t vocabulary() const override { return vocabulary_value; }
+  DecoderLimits limits() const override { return limits_value; }
+  Capacity capacity() const override {
+    uint64_t used = 0;
+    for (const auto& [index, tokens] : slots_) used += tokens.size();
+    return {kv_tokens - used, kv_tokens, limits_value.slots_max - static_cast<uint32_t>(slots_.size())};
+  }
+  Result<Slot> open() override {
+    if (slots_.size() >= limits_value.slots_max) return Error{ErrorCode::kResourceExhausted, "[test] no slot"};
+    slots_[++next_] = {};
+    return Slot{next_, 1};
+  }
+  void close(Slot slot) override { CHECK(slots_.erase(slot.index) == 1, "closed once"); }
+  uint32_t length(Slot slot) const override { return static_cast<uint32_t>(slots_.at(slot.index).size()); }
+  Result<void> truncate(Slot, uint32_t) override { return Error{ErrorCode::kUnimplemented, "[test]"}; }
+  Result<Slot> fork(Slot, uint32_t) override { return Error{ErrorCode::kUnimplemented, "[test]"}; }
+
+  Result<void> step(std::span<const SlotInput> inputs, std::span<SlotStatus> statuses, LogitsSink& sink,
+                    const StepControl& control) override {
+    ++steps;
+    if (step_error) return *step_error;
+    if (step_time.count() > 0) {
+      const auto until = std::chrono::steady_clock::now() + step_time;
+      while (std::chrono::steady_clock::now() < until) {
+        if (control.should_stop()) return Error{ErrorCode::kCancelled, "[test] stopped"};
+      }
+    }
+    size_t total = 0;
+    for (size_t i = 0; i < inputs.size(); ++i) total += inputs[i].tokens.size();
+    CHECK(total <= limits_value.batch_tokens_max, "the scheduler keeps the batch limit");
+    batched_max = std::max<uint64_t>(batched_max, inputs.size());
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (inputs[i].tokens.size() > capacity().kv_tokens_free) {
+        statuses[i].error = Error{ErrorCode::kResourceExhausted, "[test] no KV"};
+        continue;
+      }
+      auto& held = slots_.at(inputs[i].slot.index);
+      held.insert(held.end(), inputs[i].tokens.begin(), inputs[i].tokens.end());
+      tokens_computed += inputs[i].tokens.size();
+      if (inputs[i].want == Want::kNone) continue;
+      std::vector<float> logits(vocabulary_value, 0.0f);
+      logits[next_token ? next_token(held) : (held.back() + 1) % vocabulary_value] = 1.0f;
+      sink.row(i, inputs[i].tokens.size() - 1, logits);
+    }
+    if (late_error) return *late_error;
+    return {};
+  }
+
+ private:
+  std::map<uint32_t, std::vector<uint32_t>> slots_;
+  uint32_t next_ = 0;
+};
+
+}  // namespace accelerate

@@ -1,0 +1,232 @@
+#include "accelerate/engine/engine.h"
+
+#include <future>
+#include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "accelerate/engine/hardware.h"
+#include "tests/engine/fake_encoder.h"
+#include "tests/engine/fake_engine.h"
+#include "tests/engine/scratch.h"
+
+namespace accelerate {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(Engine, OpensByPathUnderTheNameOfTheFile) {
+  FakeEngine fake;
+  const auto endpoint = fake.open();
+  ASSERT_TRUE(endpoint) << to_string(endpoint.error());
+  EXPECT_EQ((*endpoint)->info().name, "llama_f32");
+  EXPECT_EQ((*endpoint)->info().target, "fake@cpu:0");
+  EXPECT_EQ(fake.engine->find("llama_f32"), *endpoint);
+  EXPECT_EQ(fake.engine->find("llama"), nullptr);
+  const auto folder = fake.open("llama_hf_f32");
+  ASSERT_TRUE(folder) << to_string(folder.error());
+  EXPECT_EQ((*folder)->info().name, "llama_hf_f32");
+  const auto slash = fake.engine->open(fixture_path("llama_hf_bf16").string() + "/", {}, no_progress());
+  ASSERT_TRUE(slash) << to_string(slash.error());
+  EXPECT_EQ((*slash)->info().name, "llama_hf_bf16");
+  EXPECT_EQ(fake.engine->endpoints().size(), 3u);
+  EXPECT_EQ(fake.backend->probes, 1) << "hardware is probed once";
+}
+
+TEST(Engine, ATakenNameIsRefusedAndFreeAgainAfterClose) {
+  FakeEngine fake;
+  ASSERT_TRUE(fake.open());
+  const auto again = fake.open();
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().code, ErrorCode::kAlreadyExists);
+  EXPECT_THAT(again.error().message, HasSubstr("llama_f32"));
+  EXPECT_TRUE(fake.open("llama_f32.gguf", {.name = "second"}));
+  EXPECT_TRUE(fake.engine->close("llama_f32"));
+  EXPECT_EQ(fake.engine->close("llama_f32").error().code, ErrorCode::kNotFound);
+  EXPECT_TRUE(fake.open());
+}
+
+TEST(Engine, ClosingEndsStreamsWhileHoldersKeepTheEndpoint) {
+  FakeEngine fake;
+  fake.backend->make = [](const CompileOptions&, Progress&) {
+    auto program = std::make_unique<CountingDecoder>();
+    program->vocabulary_value = 280;
+    program->step_time = std::chrono::milliseconds(1);
+    return Result<std::unique_ptr<Program>>(std::move(program));
+  };
+  const auto endpoint = fake.open();
+  ASSERT_TRUE(endpoint) << to_string(endpoint.error());
+  Request request{.text = {}, .tokens = std::vector<uint32_t>{5}, .max_tokens = 400};
+  request.ignore_end = true;
+  const auto stream = (*endpoint)->generate(request);
+  ASSERT_TRUE((*stream)->next(std::chrono::seconds(5)));
+  fake.engine.reset();
+  while (!(*stream)->done()) (*stream)->next(std::chrono::seconds(5));
+  EXPECT_EQ((*stream)->result().error().code, ErrorCode::kCancelled);
+  EXPECT_EQ((*endpoint)->generate(request).error().code, ErrorCode::kUnavailable);
+}
+
+TEST(Engine, UnknownModelsAreNotFoundWithNearMatches) {
+  const ScratchFolder models;
+  const ScopedVariable variable("IPFS_ACCELERATE_MODELS", models.path());
+  FakeEngine fake;
+  for (const auto& result : {fake.engine->open("smollm3", {}, no_progress()), fake.engine->open("/no/such/model.gguf", {}, no_progress())}) {
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().code, ErrorCode::kNotFound);
+  }
+  EXPECT_THAT(fake.engine->open("smolm2", {}, no_progress()).error().message, HasSubstr("smollm2"));
+  EXPECT_EQ(fake.engine->describe("smolm2", {}).error().code, ErrorCode::kNotFound);
+  EXPECT_TRUE(fake.engine->endpoints().empty());
+}
+
+TEST(Engine, RefusedHardwareListsTheReasons) {
+  FakeEngine fake;
+  for (const char* name : {"max", "cuda", "qnn", "webgpu"}) {
+    const auto refused = fake.open("llama_f32.gguf", {.hardware = name});
+    ASSERT_FALSE(refused) << name;
+    EXPECT_EQ(refused.error().code, ErrorCode::kUnavailable) << name;
+    EXPECT_THAT(refused.error().message, HasSubstr(std::string(name) + ": ")) << "the reason follows the name";
+  }
+  const auto unknown = fake.open("llama_f32.gguf", {.hardware = "gpu"});
+  EXPECT_EQ(unknown.error().code, ErrorCode::kInvalidArgument);
+  fake.backend->support = {.yes = false, .reason = "[fake] too large"};
+  EXPECT_THAT(fake.open().error().message, HasSubstr("[fake] too large"));
+  fake.backend->support = {.yes = true};
+  EXPECT_TRUE(fake.open()) << "none of the refusals has taken the name";
+}
+
+TEST(Engine, ABadFileIsItsReadersError) {
+  const ScratchFolder folder;
+  write_text(folder / "text.gguf", "no model");
+  FakeEngine fake;
+  const auto refused = fake.engine->open((folder / "text.gguf").string(), {}, no_progress());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument) << to_string(refused.error());
+  EXPECT_FALSE(fake.engine->describe((folder / "text.gguf").string(), {}));
+}
+
+TEST(Engine, WhatCannotAnswerACanaryIsNotOpened) {
+  FakeEngine fake;
+  fake.backend->make = [](const CompileOptions&, Progress&) {
+    auto program = std::make_unique<CountingDecoder>();
+    program->vocabulary_value = 280;
+    program->step_error = Error{ErrorCode::kInternal, "[test] broken at once"};
+    return Result<std::unique_ptr<Program>>(std::move(program));
+  };
+  const auto refused = fake.open();
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("broken at once"));
+  EXPECT_EQ(fake.engine->find("llama_f32"), nullptr);
+  fake.backend->make = FakeBackend().make;
+  EXPECT_TRUE(fake.open());
+}
+
+TEST(Engine, CompileErrorsAndStopsArePassedOn) {
+  FakeEngine fake;
+  fake.backend->make = [](const CompileOptions&, Progress& progress) -> Result<std::unique_ptr<Program>> {
+    if (!progress.update("packing", 0, 10, "tensors")) return Error{ErrorCode::kCancelled, "[fake] stopped"};
+    return Error{ErrorCode::kResourceExhausted, "[fake] no memory"};
+  };
+  EXPECT_EQ(fake.open().error().code, ErrorCode::kResourceExhausted);
+  RecordingProgress stopper;
+  stopper.stop_at = "packing";
+  EXPECT_EQ(fake.engine->open(fixture_path("llama_f32.gguf").string(), {}, stopper).error().code, ErrorCode::kCancelled);
+  EXPECT_TRUE(fake.engine->endpoints().empty());
+}
+
+TEST(Engine, OptionsReachTheBackend) {
+  FakeEngine fake;
+  CompileOptions seen;
+  fake.backend->make = [&seen](const CompileOptions& options, Progress& progress) {
+    seen = options;
+    return FakeBackend().make(options, progress);
+  };
+  const auto endpoint = fake.open("llama_f32.gguf", {.compile = {.quantization = "f32", .threads = 3, .context = 77, .slots = 5}, .chat_template = "{{ 1 }}"});
+  ASSERT_TRUE(endpoint);
+  EXPECT_EQ(seen.quantization, "f32");
+  EXPECT_EQ(seen.threads, 3u);
+  EXPECT_EQ(seen.context, 77u);
+  EXPECT_EQ(seen.slots, 5u);
+  EXPECT_TRUE((*endpoint)->info().chat);
+}
+
+TEST(Engine, OneOfManyWhoOpenTheSameNameWins) {
+  FakeEngine fake;
+  fake.backend->make = [](const CompileOptions& options, Progress& progress) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    return FakeBackend().make(options, progress);
+  };
+  std::vector<std::future<bool>> opens;
+  for (int i = 0; i < 6; ++i) {
+    opens.push_back(std::async(std::launch::async, [&] {
+      const auto endpoint = fake.open();
+      EXPECT_TRUE(endpoint || endpoint.error().code == ErrorCode::kAlreadyExists);
+      return endpoint.ok();
+    }));
+  }
+  int won = 0;
+  for (auto& open : opens) won += open.get();
+  EXPECT_EQ(won, 1);
+  EXPECT_EQ(fake.engine->endpoints().size(), 1u);
+}
+
+TEST(Engine, DescribesWithoutLoading) {
+  FakeEngine fake;
+  fake.backend->make = [](const CompileOptions&, Progress&) -> Result<std::unique_ptr<Program>> {
+    ADD_FAILURE() << "describing compiles nothing";
+    return Error{ErrorCode::kInternal, ""};
+  };
+  const auto found = fake.engine->describe(fixture_path("llama_q4_k.gguf").string(), {});
+  ASSERT_TRUE(found) << to_string(found.error());
+  EXPECT_EQ(found->name, "llama_q4_k");
+  EXPECT_EQ(found->format, "gguf v3");
+  EXPECT_EQ(found->family, "llama");
+  EXPECT_EQ(found->quantization, "Q4_K");
+  EXPECT_EQ(found->refusal, "");
+  EXPECT_EQ(found->layers, 1u);
+  EXPECT_EQ(found->width, 256u);
+  EXPECT_EQ(found->vocabulary, 280u);
+  EXPECT_EQ(found->file_bytes, std::filesystem::file_size(fixture_path("llama_q4_k.gguf")));
+  EXPECT_EQ(found->memory_weights_bytes, 10u);
+  EXPECT_EQ(found->memory_kv_bytes, 20u);
+  EXPECT_EQ(found->memory_buffers_bytes, 30u);
+  EXPECT_FALSE(found->chat_template.empty());
+  EXPECT_EQ(found->tokenizer, "gpt2/smollm");
+  EXPECT_GT(found->tensor_types.at("Q4_K"), 0u);
+  // 2 operations a weight: q and o 256x256, k and v 32x256, three of 256x256; the head 280x256 apart.
+  EXPECT_EQ(found->flops_per_token, 2.0 * (2 * 256 * 256 + 2 * 32 * 256 + 3 * 256 * 256));
+  EXPECT_EQ(found->flops_per_logits, 2.0 * 280 * 256);
+}
+
+TEST(Engine, DescribesARefusalAsAText) {
+  FakeEngine fake;
+  fake.backend->support = {.yes = false, .reason = "[fake] too large"};
+  const auto found = fake.engine->describe(fixture_path("bert_hf").string(), {});
+  ASSERT_TRUE(found);
+  EXPECT_THAT(found->refusal, HasSubstr("[fake] too large"));
+  EXPECT_EQ(found->tokenizer, "tokenizer.json");
+}
+
+TEST(Engine, HardwareHasOneVerdictOrMoreForEachName) {
+  FakeEngine fake;
+  const auto verdicts = fake.engine->hardware(std::chrono::steady_clock::now() + std::chrono::seconds(20));
+  std::vector<std::string> names;
+  for (const Verdict& verdict : verdicts) {
+    if (names.empty() || names.back() != verdict.hardware) names.push_back(verdict.hardware);
+    EXPECT_FALSE(verdict.state == Verdict::State::kAvailable ? verdict.devices.empty() : verdict.reason.empty()) << verdict.hardware;
+  }
+  std::vector<std::string> wanted;
+  for (const HardwareName& name : hardware_names()) wanted.emplace_back(name.name);
+  EXPECT_EQ(names, wanted) << "in priority order";
+}
+
+TEST(Engine, ContextIsWhatWasAskedOrWhatIsThere) {
+  const FakeEngine asked({.threads = 1, .memory_bytes = 123});
+  EXPECT_EQ(asked.engine->context().threads, 1u);
+  EXPECT_EQ(asked.engine->context().memory_bytes, 123u);
+  EXPECT_GE(FakeEngine().engine->context().threads, 1u);
+}
+
+}  // namespace
+}  // namespace accelerate

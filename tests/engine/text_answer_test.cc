@@ -1,0 +1,172 @@
+#include "accelerate/engine/text_answer.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/engine/fixture_model.h"
+
+namespace accelerate {
+namespace {
+
+class TextAnswerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    model_ = fixture_model("llama_f32.gguf");
+    auto tokenizer = Tokenizer::create(*model_->tokenizer);
+    ASSERT_TRUE(tokenizer) << to_string(tokenizer.error());
+    tokenizer_ = *tokenizer;
+    end_ = *tokenizer_->eos();
+  }
+  std::vector<uint32_t> ids(std::string_view text) { return *tokenizer_->encode(text, {.add_special = false}); }
+
+  struct Options {
+    std::vector<std::string> stop = {};
+    uint32_t tokens_max = 1000;
+    bool ignore_end = false;
+  };
+  TextAnswer answer(const Options& options) {
+    stream_ = std::make_shared<Stream>();
+    return TextAnswer({.stream = stream_, .tokenizer = tokenizer_, .sampler = Sampler({.temperature = 0}, 1),
+                       .stop = *StopMatcher::create(options.stop), .stop_strings = options.stop, .continues_text = false,
+                       .ignore_end = options.ignore_end, .tokens_max = options.tokens_max,
+                       .reply = {.usage = {.prompt_tokens = 3}, .served_by = "test@cpu:0", .seed = 7, .notes = {"a note"}},
+                       .on_end = [this](const Result<Reply>& result) { ended_with_.push_back(result); }});
+  }
+  // Feeds one-hot rows until the answer is over; how many it took.
+  size_t feed(TextAnswer& answer, const std::vector<uint32_t>& tokens) {
+    std::vector<float> logits(280);
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      std::fill(logits.begin(), logits.end(), 0.0f);
+      logits[tokens[i]] = 1;
+      const bool more = answer.take(logits);
+      EXPECT_EQ(answer.last_token(), tokens[i]);
+      if (!more) return i + 1;
+    }
+    return tokens.size();
+  }
+  std::shared_ptr<Model> model_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  std::shared_ptr<Stream> stream_;
+  std::vector<Result<Reply>> ended_with_;
+  uint32_t end_ = 0;
+};
+
+TEST_F(TextAnswerTest, AnEndTokenEndsItAndIsNoText) {
+  TextAnswer one = answer({});
+  one.started();
+  std::vector<uint32_t> said = ids("Hello, wörld 🙂!");
+  const size_t tokens = said.size();
+  said.push_back(end_);
+  EXPECT_EQ(feed(one, said), tokens + 1);
+  EXPECT_EQ(read_all(*stream_), "Hello, wörld 🙂!");
+  const Result<Reply> reply = stream_->result();
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(reply->finish_reason, FinishReason::kStop);
+  EXPECT_EQ(reply->stop_string, "");
+  EXPECT_EQ(reply->usage.prompt_tokens, 3u);
+  EXPECT_EQ(reply->usage.completion_tokens, tokens + 1);
+  EXPECT_EQ(reply->served_by, "test@cpu:0");
+  EXPECT_EQ(reply->seed, 7u);
+  EXPECT_EQ(reply->notes, (std::vector<std::string>{"a note"}));
+  EXPECT_GE(reply->ttft_ms, reply->queue_ms);
+  ASSERT_EQ(ended_with_.size(), 1u);
+  EXPECT_TRUE(ended_with_[0]);
+}
+
+TEST_F(TextAnswerTest, TheLimitEndsItWithLength) {
+  TextAnswer one = answer({.tokens_max = 4});
+  EXPECT_EQ(feed(one, ids("abcdefghijkl")), 4u);
+  EXPECT_EQ(stream_->result()->finish_reason, FinishReason::kLength);
+  EXPECT_EQ(stream_->result()->usage.completion_tokens, 4u);
+  EXPECT_FALSE(read_all(*stream_).empty());
+}
+
+TEST_F(TextAnswerTest, AnOpenCharacterAtTheLimitBecomesTheReplacement) {
+  const std::vector<uint32_t> smile = ids("🙂");
+  ASSERT_GT(smile.size(), 1u) << "the fixture spells it in bytes";
+  TextAnswer one = answer({.tokens_max = 1});
+  feed(one, smile);
+  EXPECT_EQ(read_all(*stream_), "\uFFFD");
+}
+
+TEST_F(TextAnswerTest, AStopStringAcrossTokensIsCutOff) {
+  TextAnswer one = answer({.stop = {"END", "##"}});
+  const std::vector<uint32_t> said = ids("one E EN END two");
+  EXPECT_LT(feed(one, said), said.size());
+  EXPECT_EQ(read_all(*stream_), "one E EN ");
+  EXPECT_EQ(stream_->result()->finish_reason, FinishReason::kStop);
+  EXPECT_EQ(stream_->result()->stop_string, "END");
+}
+
+TEST_F(TextAnswerTest, AHalfStopStringComesOutAtTheEnd) {
+  for (const bool by_limit : {true, false}) {
+    std::vector<uint32_t> said = ids("text STO");
+    TextAnswer one = answer({.stop = {"STOP"}, .tokens_max = by_limit ? static_cast<uint32_t>(said.size()) : 1000});
+    if (!by_limit) said.push_back(end_);
+    feed(one, said);
+    EXPECT_EQ(read_all(*stream_), "text STO") << by_limit;
+    EXPECT_EQ(stream_->result()->finish_reason, by_limit ? FinishReason::kLength : FinishReason::kStop);
+    EXPECT_EQ(stream_->result()->stop_string, "");
+  }
+}
+
+TEST_F(TextAnswerTest, EndTokensCanBeIgnored) {
+  TextAnswer one = answer({.tokens_max = 5, .ignore_end = true});
+  EXPECT_EQ(feed(one, {end_, end_, end_, end_, end_, end_}), 5u);
+  EXPECT_EQ(read_all(*stream_), "") << "control tokens are no text";
+  EXPECT_EQ(stream_->result()->usage.completion_tokens, 5u);
+}
+
+TEST_F(TextAnswerTest, EveryTokenIsInAPartWhenItIsMade) {
+  TextAnswer one = answer({.stop = {"zzzz"}});
+  const std::vector<uint32_t> said = ids("abc 🙂 def");
+  feed(one, said);
+  std::vector<uint32_t> tokens;
+  std::string text;
+  for (size_t i = 0; i < said.size(); ++i) {
+    const auto part = stream_->next(std::chrono::milliseconds(0));
+    ASSERT_TRUE(part) << i;
+    tokens.insert(tokens.end(), part->tokens.begin(), part->tokens.end());
+    text += part->text;
+  }
+  EXPECT_EQ(tokens, said);
+  EXPECT_EQ(text, "abc 🙂 def");
+}
+
+TEST_F(TextAnswerTest, BrokenLogitsAreAnErrorNeverAToken) {
+  TextAnswer one = answer({});
+  std::vector<float> logits(280, 0.0f);
+  logits[5] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_FALSE(one.take(logits));
+  ASSERT_TRUE(stream_->done());
+  EXPECT_EQ(stream_->result().error().code, ErrorCode::kInternal);
+  ASSERT_EQ(ended_with_.size(), 1u);
+  EXPECT_FALSE(ended_with_[0]);
+}
+
+TEST_F(TextAnswerTest, FailEndsTheStreamWithItsError) {
+  TextAnswer one = answer({});
+  feed(one, ids("so far"));
+  one.fail({ErrorCode::kCancelled, "[test] over"});
+  EXPECT_EQ(read_all(*stream_), "so far");
+  EXPECT_EQ(stream_->result().error().code, ErrorCode::kCancelled);
+}
+
+TEST_F(TextAnswerTest, CancelledIsTheStreams) {
+  TextAnswer one = answer({});
+  EXPECT_FALSE(one.cancelled());
+  stream_->cancel();
+  EXPECT_TRUE(one.cancelled());
+}
+
+TEST_F(TextAnswerTest, TheWaitIsTheFirstOne) {
+  TextAnswer one = answer({});
+  one.started();
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  one.started();  // taken up again after a preemption
+  feed(one, {end_});
+  EXPECT_LT(stream_->result()->queue_ms, 25);
+  EXPECT_GE(stream_->result()->ttft_ms, 30);
+}
+
+}  // namespace
+}  // namespace accelerate
