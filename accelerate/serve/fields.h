@@ -1,0 +1,58 @@
+// Fields - reads the members of a JSON object into native types and remembers the first thing wrong.
+//
+//   Fields fields(body);
+//   fields.number("temperature", {.low = 0, .high = 2}, sampling.temperature);
+//   fields.boolean("stream", stream);
+//   if (fields.problem()) return *fields.problem();       // names the parameter: "param": "temperature"
+//
+// An absent or null member leaves its target alone. After the first problem the rest is read in vain but safely.
+// Heavy header (JSON): for serve's .cc files only. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "accelerate/base/json.h"
+#include "accelerate/serve/api_error.h"
+
+namespace accelerate {
+
+/// "a string", "an object": for "got ..." in messages.
+std::string_view json_kind(const Json& value);
+
+ApiError invalid_type(std::string_view param, std::string_view expected, const Json& got);
+ApiError invalid_value(std::string_view param, std::string_view rule, std::string_view got);
+ApiError unsupported_parameter(std::string_view param, std::string_view why);
+ApiError missing_parameter(std::string_view param);
+
+class Fields {
+ public:
+  /// Borrows `object`, which must be a JSON object. `prefix` goes before names in messages: "messages[0].".
+  explicit Fields(const Json& object, std::string prefix = "") : object_(object), prefix_(std::move(prefix)) {}
+
+  struct NumberRange { double low, high; };
+  struct IntegerRange { int64_t low, high; };
+
+  /// The member, or null where it is absent or JSON's null.
+  const Json* find(std::string_view name) const;
+  void boolean(std::string_view name, bool& into);
+  void string(std::string_view name, std::string& into);
+  void number(std::string_view name, NumberRange range, float& into);
+  void integer(std::string_view name, IntegerRange range, std::optional<uint32_t>& into);
+  /// Any 64-bit integer, negative ones by their two's complement.
+  void seed(std::string_view name, std::optional<uint64_t>& into);
+  void fail(ApiError error);
+
+  std::string path(std::string_view name) const { return prefix_ + std::string(name); }
+  const std::optional<ApiError>& problem() const { return problem_; }
+
+ private:
+  const Json& object_;
+  std::string prefix_;
+  std::optional<ApiError> problem_;
+};
+
+}  // namespace accelerate

@@ -1,0 +1,251 @@
+#include "accelerate/serve/openai.h"
+
+#include <atomic>
+#include <cmath>
+#include <future>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "accelerate/base/log.h"
+#include "accelerate/serve/follow.h"
+#include "accelerate/serve/openai_parse.h"
+#include "accelerate/serve/openai_write.h"
+
+namespace accelerate {
+namespace {
+
+constexpr std::string_view kTargetHeader = "ipfs-accelerate-target";
+
+Error stopped_by_server() {
+  return {ErrorCode::kUnavailable, "[openai] an answer ends by itself; got a server that is stopping; try again later"};
+}
+
+// A cancelled answer reached a client that still listens: the server's side ended it.
+Result<Reply> whole_or_error(const Result<Reply>& result) {
+  const bool cancelled = result ? result->finish_reason == FinishReason::kCancelled : result.error().code == ErrorCode::kCancelled;
+  if (cancelled) return stopped_by_server();
+  return result;
+}
+
+// What differs between the two streamed routes.
+struct StreamForm {
+  std::string_view object;
+  std::string (*chunk)(const ReplyHead&, const ChunkStep&);
+  bool roles;
+  std::string_view prompt_param;
+  bool include_usage;
+};
+
+// Sends one streamed answer: headers with the first token, then chunks, ends, usage, [DONE].
+class EventSender {
+ public:
+  EventSender(const Responder& to, const ReplyHead& head, const StreamForm& form, const EndpointInfo& info, size_t choices)
+      : to_(to), head_(head), form_(form), target_(info.target), role_told_(choices, !form.roles) {}
+
+  bool part(size_t index, const Part& part) {
+    if (part.text.empty() && role_told_[index]) return true;  // a token that ends inside a character says nothing yet
+    if (!begin(index)) return false;
+    return part.text.empty() || chunk({.index = static_cast<uint32_t>(index), .text = part.text});
+  }
+
+  bool end(size_t index, const Result<Reply>& raw) {
+    const Result<Reply> result = whole_or_error(raw);
+    if (!result) {
+      fail(api_error(result.error(), form_.prompt_param));
+      return false;
+    }
+    usage_.prompt_tokens += result->usage.prompt_tokens;
+    usage_.completion_tokens += result->usage.completion_tokens;
+    usage_.cached_tokens += result->usage.cached_tokens;
+    return begin(index) && chunk({.index = static_cast<uint32_t>(index), .text = "", .end = &*result});
+  }
+
+  void finish() {
+    if (form_.include_usage) to_.writer.write(sse_event(usage_chunk_json(head_, form_.object, usage_)));
+    to_.writer.write(kSseDone);
+  }
+
+ private:
+  bool begin(size_t index) {
+    if (!begun_ && !to_.begin_events(target_)) return false;
+    begun_ = true;
+    if (role_told_[index]) return true;
+    role_told_[index] = true;
+    return chunk({.index = static_cast<uint32_t>(index), .role = true, .text = ""});
+  }
+
+  bool chunk(const ChunkStep& step) { return to_.writer.write(sse_event(form_.chunk(head_, step))); }
+
+  void fail(const ApiError& error) {
+    if (begun_) to_.writer.write(sse_event(error_json(error)));
+    else to_.fail(error);
+  }
+
+  const Responder& to_;
+  const ReplyHead& head_;
+  const StreamForm& form_;
+  std::string target_;
+  std::vector<bool> role_told_;
+  Usage usage_;
+  bool begun_ = false;
+};
+
+void send_stream(std::span<const std::shared_ptr<Stream>> streams, const Responder& to, const ReplyHead& head, const StreamForm& form,
+                 const EndpointInfo& info) {
+  EventSender sender(to, head, form, info, streams.size());
+  const Followed end = follow(
+      streams, to.writer, [&](size_t index, const Part& part) { return sender.part(index, part); },
+      [&](size_t index, const Result<Reply>& result) { return sender.end(index, result); });
+  if (end == Followed::kDone) sender.finish();
+}
+
+// Collects whole answers; nothing when the client left or a refusal was sent.
+std::optional<std::vector<FinishedChoice>> collect(std::span<const std::shared_ptr<Stream>> streams, const Responder& to,
+                                                   std::string_view prompt_param) {
+  std::vector<FinishedChoice> choices(streams.size());
+  const Followed end = follow(
+      streams, to.writer,
+      [&](size_t index, const Part& part) {
+        choices[index].text += part.text;
+        return true;
+      },
+      [&](size_t index, const Result<Reply>& raw) {
+        const Result<Reply> result = whole_or_error(raw);
+        if (result) choices[index].reply = *result;
+        else to.fail(api_error(result.error(), prompt_param));
+        return result.ok();
+      });
+  if (end != Followed::kDone) return std::nullopt;
+  return choices;
+}
+
+// Runs embed() beside this thread, which watches the client meanwhile. Nothing when the client left.
+std::optional<Result<EmbedReply>> embed_watched(Endpoint& endpoint, std::span<const EmbedInput> inputs, ResponseWriter& writer) {
+  std::atomic<bool> stop{false};
+  std::future<Result<EmbedReply>> work = std::async(std::launch::async, [&] { return endpoint.embed(inputs, &stop); });
+  while (work.wait_for(kClientPoll) != std::future_status::ready) {
+    if (!stop && writer.client_gone()) stop = true;  // and wait: the work borrows what is on this stack
+  }
+  Result<EmbedReply> reply = work.get();
+  if (stop) return std::nullopt;
+  return reply;
+}
+
+Result<void> check_finite(const EmbedReply& reply) {
+  for (size_t i = 0; i < reply.vectors.size(); ++i) {
+    for (const float value : reply.vectors[i]) {
+      if (!std::isfinite(value)) {
+        return Error{ErrorCode::kInternal, fmt::format("[openai] an embedding is made of finite numbers; got {} in input {}", value, i)};
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+bool Responder::json(std::string_view body, HttpHeaders more) const {
+  more.insert(more.begin(), {{"content-type", "application/json"}, {"x-request-id", request_id}});
+  return writer.send(200, more, body);
+}
+
+bool Responder::fail(const ApiError& error, HttpHeaders more) const {
+  // 501 and 503 are the client's choice of model and our load: neither is a fault to look into.
+  if (error.status >= 500 && error.status != 501 && error.status != 503) log_warning(fmt::format("[openai] {} answered with {}: {}", request_id, error.status, error.message));
+  more.insert(more.begin(), {{"content-type", "application/json"}, {"x-request-id", request_id}});
+  if (error.retry_after_s > 0) more.push_back({"retry-after", std::to_string(error.retry_after_s)});
+  // The official clients repeat any 5xx by themselves; what is not implemented will not be a second later either.
+  if (error.status == 501) more.push_back({"x-should-retry", "false"});
+  return writer.send(error.status, more, error_json(error));
+}
+
+bool Responder::begin_events(std::string_view target) const {
+  return writer.begin_stream(200, {{"content-type", "text/event-stream; charset=utf-8"},
+                                   {"cache-control", "no-cache"},
+                                   {"x-request-id", request_id},
+                                   {std::string(kTargetHeader), std::string(target)}});
+}
+
+Parsed<std::shared_ptr<Endpoint>> OpenAiDoor::find(const std::string& name) const {
+  if (std::shared_ptr<Endpoint> endpoint = models_.find(name)) return endpoint;
+  std::string names;
+  for (const auto& endpoint : models_.list()) names += (names.empty() ? "" : ", ") + endpoint->info().name;
+  return ApiError{.status = 404,
+                  .message = fmt::format("[openai] 'model' names a model that is served here; got '{}'; try {}",
+                                         name, names.empty() ? "again when one is loaded" : names),
+                  .param = "model",
+                  .code = "model_not_found"};
+}
+
+void OpenAiDoor::list_models(const Responder& to) const {
+  std::vector<EndpointInfo> infos;
+  for (const auto& endpoint : models_.list()) infos.push_back(endpoint->info());
+  to.json(model_list_json(infos));
+}
+
+void OpenAiDoor::show_model(std::string_view name, const Responder& to) const {
+  Parsed<std::shared_ptr<Endpoint>> endpoint = find(std::string(name));
+  if (!endpoint.ok()) to.fail(endpoint.error());
+  else to.json(model_json((*endpoint)->info()));
+}
+
+void OpenAiDoor::chat(std::string_view body, const Responder& to) const {
+  Parsed<ChatRequest> parsed = parse_chat(body);
+  if (!parsed.ok()) return void(to.fail(parsed.error()));
+  Parsed<std::shared_ptr<Endpoint>> endpoint = find(parsed->model);
+  if (!endpoint.ok()) return void(to.fail(endpoint.error()));
+  const Result<std::shared_ptr<Stream>> stream = (*endpoint)->generate(parsed->request);
+  if (!stream) return void(to.fail(api_error(stream.error(), "messages")));
+  const EndpointInfo& info = (*endpoint)->info();
+  ReplyHead head = make_reply_head("chatcmpl-", info);
+  if (parsed->stream) {
+    head.usage_member = parsed->include_usage;
+    const StreamForm form{.object = kChatChunkObject, .chunk = chat_chunk_json, .roles = true, .prompt_param = "messages",
+                          .include_usage = parsed->include_usage};
+    return send_stream({&*stream, 1}, to, head, form, info);
+  }
+  const auto choices = collect({&*stream, 1}, to, "messages");
+  if (choices) to.json(chat_completion_json(head, choices->front()), {{std::string(kTargetHeader), choices->front().reply.served_by}});
+}
+
+void OpenAiDoor::completion(std::string_view body, const Responder& to) const {
+  Parsed<CompletionRequest> parsed = parse_completion(body);
+  if (!parsed.ok()) return void(to.fail(parsed.error()));
+  Parsed<std::shared_ptr<Endpoint>> endpoint = find(parsed->model);
+  if (!endpoint.ok()) return void(to.fail(endpoint.error()));
+  std::vector<std::shared_ptr<Stream>> streams;
+  for (const Request& request : parsed->prompts) {
+    Result<std::shared_ptr<Stream>> stream = (*endpoint)->generate(request);
+    if (!stream) {
+      for (const auto& started : streams) started->cancel();
+      return void(to.fail(api_error(stream.error(), "prompt")));
+    }
+    streams.push_back(std::move(*stream));
+  }
+  const EndpointInfo& info = (*endpoint)->info();
+  ReplyHead head = make_reply_head("cmpl-", info);
+  if (parsed->stream) {
+    head.usage_member = parsed->include_usage;
+    const StreamForm form{.object = kTextChunkObject, .chunk = text_chunk_json, .roles = false, .prompt_param = "prompt",
+                          .include_usage = parsed->include_usage};
+    return send_stream(streams, to, head, form, info);
+  }
+  const auto choices = collect(streams, to, "prompt");
+  if (choices) to.json(text_completion_json(head, *choices), {{std::string(kTargetHeader), choices->front().reply.served_by}});
+}
+
+void OpenAiDoor::embeddings(std::string_view body, const Responder& to) const {
+  Parsed<EmbeddingsRequest> parsed = parse_embeddings(body);
+  if (!parsed.ok()) return void(to.fail(parsed.error()));
+  Parsed<std::shared_ptr<Endpoint>> endpoint = find(parsed->model);
+  if (!endpoint.ok()) return void(to.fail(endpoint.error()));
+  const std::optional<Result<EmbedReply>> reply = embed_watched(**endpoint, parsed->inputs, to.writer);
+  if (!reply) return;
+  if (!*reply) return void(to.fail(api_error(reply->error(), "input")));
+  const EmbedReply& vectors = reply->value();
+  if (const Result<void> finite = check_finite(vectors); !finite) return void(to.fail(api_error(finite.error())));
+  to.json(embeddings_json(vectors, (*endpoint)->info().name, parsed->base64), {{std::string(kTargetHeader), vectors.served_by}});
+}
+
+}  // namespace accelerate

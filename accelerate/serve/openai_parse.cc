@@ -1,0 +1,334 @@
+#include "accelerate/serve/openai_parse.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "accelerate/base/json.h"
+#include "accelerate/base/limits.h"
+#include "accelerate/serve/fields.h"
+
+namespace accelerate {
+namespace {
+
+constexpr int64_t kTokensMax = std::numeric_limits<int32_t>::max();
+
+// Values of a body, counted without parsing it: "[[],[],...]" takes 10 bytes of memory per byte sent.
+size_t json_values(std::string_view text) {
+  size_t values = 1;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      else if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else {
+      values += c == ',' || c == '[' || c == '{';
+    }
+  }
+  return values;
+}
+
+Parsed<Json> parse_body(std::string_view text) {
+  if (const size_t values = json_values(text); values > kJsonValuesMax) {
+    return ApiError{.message = fmt::format("[openai] a request has at most {} JSON values; got {}", kJsonValuesMax, values),
+                    .param = "", .code = ""};
+  }
+  Result<Json> body = parse_json(text, {.where = "openai", .bytes_max = limits::kRequestBytesMax, .depth_max = kJsonDepthMax});
+  if (!body) {
+    // Too large is 413 here; the engine's "exhausted" would be 429, which invites a retry.
+    const int status = body.error().code == ErrorCode::kResourceExhausted ? 413 : 400;
+    return ApiError{.status = status, .message = body.error().message, .param = "", .code = ""};
+  }
+  if (!body->is_object()) {
+    return ApiError{.message = fmt::format("[openai] a request body is a JSON object; got {}", json_kind(*body)), .param = "", .code = ""};
+  }
+  return std::move(*body);
+}
+
+bool is_zero(const Json& value) { return value.is_number() && value.get<double>() == 0; }
+bool is_false(const Json& value) { return value.is_boolean() && !value.get<bool>(); }
+bool is_empty(const Json& value) { return (value.is_array() || value.is_object()) && value.empty(); }
+bool is_one(const Json& value) { return value.is_number_integer() && value == 1; }
+bool is_text(const Json& value) { return value.is_object() && value.contains("type") && value["type"] == "text"; }
+bool is_text_list(const Json& value) { return value.is_array() && value.size() == 1 && value[0] == "text"; }
+bool is_none(const Json& value) { return value == "none"; }
+bool is_none_or_auto(const Json& value) { return value == "none" || value == "auto"; }
+bool is_medium(const Json& value) { return value == "medium"; }
+bool never(const Json&) { return false; }
+
+// Members of OpenAI's API that change the answer and are not done here. `harmless` = that value asks for nothing.
+struct Refusal {
+  std::string_view name;
+  bool (*harmless)(const Json&);
+  std::string_view why;
+};
+constexpr std::array kCommonRefusals = {
+    Refusal{"n", is_one, "one choice a prompt"},
+    Refusal{"frequency_penalty", is_zero, "no penalties yet"},
+    Refusal{"presence_penalty", is_zero, "no penalties yet"},
+    Refusal{"logit_bias", is_empty, "no biases yet"},
+};
+constexpr std::array kChatRefusals = {
+    Refusal{"tools", is_empty, "no tool calls yet"},
+    Refusal{"tool_choice", is_none_or_auto, "no tool calls yet"},
+    Refusal{"functions", is_empty, "no tool calls yet"},
+    Refusal{"function_call", is_none_or_auto, "no tool calls yet"},
+    Refusal{"response_format", is_text, "text only, no JSON schema yet"},
+    Refusal{"logprobs", is_false, "no log-probabilities yet"},
+    Refusal{"top_logprobs", is_zero, "no log-probabilities yet"},
+    Refusal{"modalities", is_text_list, "text only"},
+    Refusal{"audio", never, "text only"},
+    Refusal{"reasoning_effort", is_none, "no model here takes one"},
+    Refusal{"verbosity", is_medium, "no model here takes one"},
+    Refusal{"web_search_options", never, "nothing is searched"},
+};
+constexpr std::array kCompletionRefusals = {
+    Refusal{"echo", is_false, "the prompt is not sent back yet"},
+    Refusal{"logprobs", never, "no log-probabilities yet"},
+    Refusal{"suffix", never, "nothing is inserted"},
+    Refusal{"best_of", is_one, "one choice a prompt"},
+};
+constexpr std::array kEmbeddingRefusals = {
+    Refusal{"dimensions", never, "vectors have the width of the model"},
+};
+
+template <size_t kCount>
+void refuse(Fields& fields, const std::array<Refusal, kCount>& refusals) {
+  for (const Refusal& refusal : refusals) {
+    const Json* value = fields.find(refusal.name);
+    if (value != nullptr && !refusal.harmless(*value)) fields.fail(unsupported_parameter(refusal.name, refusal.why));
+  }
+}
+
+void read_model(Fields& fields, std::string& model) {
+  fields.string("model", model);
+  if (model.empty()) fields.fail(missing_parameter("model"));
+}
+
+void read_stop(Fields& fields, std::vector<std::string>& stop) {
+  const Json* value = fields.find("stop");
+  if (value == nullptr) return;
+  if (value->is_string()) {
+    stop.push_back(value->get<std::string>());
+  } else if (value->is_array()) {
+    if (value->size() > kStopStringsMax) {
+      return fields.fail(invalid_value("stop", fmt::format("has at most {} strings", kStopStringsMax), std::to_string(value->size())));
+    }
+    for (const Json& entry : *value) {
+      if (!entry.is_string()) return fields.fail(invalid_type("stop", "a string or a list of strings", entry));
+      stop.push_back(entry.get<std::string>());
+    }
+  } else {
+    return fields.fail(invalid_type("stop", "a string or a list of strings", *value));
+  }
+  if (std::any_of(stop.begin(), stop.end(), [](const std::string& s) { return s.empty(); })) {
+    fields.fail(invalid_value("stop", "has no empty string", "one"));
+  }
+}
+
+void read_stream(Fields& fields, bool& stream, bool& include_usage) {
+  fields.boolean("stream", stream);
+  const Json* options = fields.find("stream_options");
+  if (options == nullptr) return;
+  if (!options->is_object()) return fields.fail(invalid_type("stream_options", "an object", *options));
+  if (!stream) return fields.fail(invalid_value("stream_options", "goes with \"stream\": true", "it without"));
+  Fields inner(*options, "stream_options.");
+  inner.boolean("include_usage", include_usage);
+  if (inner.problem()) fields.fail(*inner.problem());
+}
+
+// What chat and completions share.
+void read_generation(Fields& fields, Request& request) {
+  SamplingOptions& sampling = request.sampling;
+  fields.number("temperature", {.low = 0, .high = 2}, sampling.temperature);
+  fields.number("top_p", {.low = 0, .high = 1}, sampling.top_p);
+  // OpenAI takes 0, the native type does not: the smallest float keeps exactly the likeliest token, as 0 would.
+  if (sampling.top_p == 0) sampling.top_p = std::numeric_limits<float>::min();
+  fields.number("min_p", {.low = 0, .high = 1}, sampling.min_p);
+  std::optional<uint32_t> top_k;
+  fields.integer("top_k", {.low = 0, .high = kTokensMax}, top_k);
+  sampling.top_k = top_k.value_or(0);
+  fields.seed("seed", sampling.seed);
+  fields.integer("max_tokens", {.low = 1, .high = kTokensMax}, request.max_tokens);
+  read_stop(fields, request.stop);
+  refuse(fields, kCommonRefusals);
+}
+
+// A message's content: a string, or parts of type text, which are joined as they are.
+void read_content(Fields& message, std::string& content) {
+  const Json* value = message.find("content");
+  if (value == nullptr) return message.fail(missing_parameter(message.path("content")));
+  if (value->is_string()) {
+    content = value->get<std::string>();
+    return;
+  }
+  if (!value->is_array()) return message.fail(invalid_type(message.path("content"), "a string or a list of parts", *value));
+  for (size_t i = 0; i < value->size(); ++i) {
+    const std::string path = message.path(fmt::format("content[{}]", i));
+    const Json& part = (*value)[i];
+    if (!part.is_object()) return message.fail(invalid_type(path, "an object", part));
+    Fields fields(part, path + ".");
+    std::string type, text;
+    fields.string("type", type);
+    if (!fields.problem() && type != "text") {
+      fields.fail({.message = fmt::format("[openai] '{}.type' is \"text\" for the models here; got \"{}\"", path, type),
+                   .param = path + ".type", .code = "invalid_value"});
+    }
+    fields.string("text", text);
+    if (fields.find("text") == nullptr) fields.fail(missing_parameter(path + ".text"));
+    if (fields.problem()) return message.fail(*fields.problem());
+    content += text;
+  }
+}
+
+void read_messages(Fields& fields, std::vector<Message>& messages) {
+  const Json* list = fields.find("messages");
+  if (list == nullptr) return fields.fail(missing_parameter("messages"));
+  if (!list->is_array()) return fields.fail(invalid_type("messages", "a list of messages", *list));
+  if (list->empty()) return fields.fail(invalid_value("messages", "has at least one message", "none"));
+  static constexpr std::array<std::string_view, 5> kRoles = {"system", "developer", "user", "assistant", "tool"};
+  for (size_t i = 0; i < list->size(); ++i) {
+    const std::string path = fmt::format("messages[{}]", i);
+    const Json& entry = (*list)[i];
+    if (!entry.is_object()) return fields.fail(invalid_type(path, "an object", entry));
+    Fields message(entry, path + ".");
+    Message out;
+    message.string("role", out.role);
+    if (message.find("role") == nullptr) message.fail(missing_parameter(path + ".role"));
+    if (!message.problem() && std::find(kRoles.begin(), kRoles.end(), out.role) == kRoles.end()) {
+      message.fail(invalid_value(path + ".role", "is system, developer, user, assistant or tool", fmt::format("\"{}\"", out.role)));
+    }
+    for (const std::string_view name : {"tool_calls", "function_call", "audio"}) {
+      if (const Json* value = message.find(name); value != nullptr && !is_empty(*value)) {
+        message.fail(unsupported_parameter(message.path(name), "messages are text"));
+      }
+    }
+    read_content(message, out.content);
+    if (message.problem()) return fields.fail(*message.problem());
+    if (out.role == "developer") out.role = "system";  // OpenAI's newer word for it; templates know the old one
+    messages.push_back(std::move(out));
+  }
+}
+
+bool is_token_list(const Json& value) {
+  return value.is_array() && !value.empty() && value[0].is_number();
+}
+
+void read_tokens(Fields& fields, const Json& list, const std::string& path, std::vector<uint32_t>& tokens) {
+  tokens.reserve(list.size());
+  for (const Json& entry : list) {
+    if (!entry.is_number_integer()) return fields.fail(invalid_type(path, "a list of token ids", entry));
+    if (!entry.is_number_unsigned() || entry.get<uint64_t>() > std::numeric_limits<uint32_t>::max()) {
+      return fields.fail(invalid_value(path, "has token ids of 32 bits", dump_json(entry)));
+    }
+    tokens.push_back(static_cast<uint32_t>(entry.get<uint64_t>()));
+  }
+}
+
+// OpenAI's four forms of a prompt or an input: text, list of texts, token ids, list of token id lists.
+void read_inputs(Fields& fields, std::string_view name, size_t inputs_max, std::vector<EmbedInput>& inputs) {
+  static constexpr std::string_view kForms = "a string, a list of strings, a list of token ids or a list of such lists";
+  const Json* value = fields.find(name);
+  if (value == nullptr) return fields.fail(missing_parameter(name));
+  const std::string param(name);
+  if (value->is_string()) {
+    inputs.emplace_back(value->get<std::string>());
+    return;
+  }
+  if (!value->is_array()) return fields.fail(invalid_type(param, kForms, *value));
+  if (value->empty()) return fields.fail(invalid_value(param, "is not empty", "an empty list"));
+  if (is_token_list(*value)) {
+    read_tokens(fields, *value, param, std::get<std::vector<uint32_t>>(inputs.emplace_back(std::vector<uint32_t>())));
+    return;
+  }
+  if (value->size() > inputs_max) {
+    return fields.fail(invalid_value(param, fmt::format("has at most {} entries", inputs_max), std::to_string(value->size())));
+  }
+  const bool texts = (*value)[0].is_string();
+  for (size_t i = 0; i < value->size(); ++i) {
+    const Json& entry = (*value)[i];
+    const std::string path = fmt::format("{}[{}]", name, i);
+    if (texts && entry.is_string()) {
+      inputs.emplace_back(entry.get<std::string>());
+    } else if (!texts && is_token_list(entry)) {
+      read_tokens(fields, entry, path, std::get<std::vector<uint32_t>>(inputs.emplace_back(std::vector<uint32_t>())));
+    } else if (!texts && is_empty(entry)) {
+      return fields.fail(invalid_value(path, "is not empty", "an empty list"));
+    } else {
+      return fields.fail(invalid_type(path, texts ? "a string like the first one" : "a string or a list of token ids", entry));
+    }
+  }
+}
+
+}  // namespace
+
+Parsed<ChatRequest> parse_chat(std::string_view text) {
+  Parsed<Json> body = parse_body(text);
+  if (!body.ok()) return body.error();
+  Fields fields(*body);
+  ChatRequest out;
+  read_model(fields, out.model);
+  read_messages(fields, out.request.messages);
+  read_generation(fields, out.request);
+  std::optional<uint32_t> max_completion_tokens;
+  fields.integer("max_completion_tokens", {.low = 1, .high = kTokensMax}, max_completion_tokens);
+  if (max_completion_tokens && out.request.max_tokens) {
+    fields.fail(invalid_value("max_tokens", "and its successor 'max_completion_tokens' exclude each other", "both"));
+  }
+  if (max_completion_tokens) out.request.max_tokens = max_completion_tokens;
+  read_stream(fields, out.stream, out.include_usage);
+  refuse(fields, kChatRefusals);
+  if (fields.problem()) return *fields.problem();
+  return out;
+}
+
+Parsed<CompletionRequest> parse_completion(std::string_view text) {
+  Parsed<Json> body = parse_body(text);
+  if (!body.ok()) return body.error();
+  Fields fields(*body);
+  CompletionRequest out;
+  Request common;
+  std::vector<EmbedInput> prompts;
+  read_model(fields, out.model);
+  read_inputs(fields, "prompt", kCompletionPromptsMax, prompts);
+  read_generation(fields, common);
+  if (!common.max_tokens) common.max_tokens = kCompletionTokensDefault;
+  read_stream(fields, out.stream, out.include_usage);
+  refuse(fields, kCompletionRefusals);
+  if (fields.problem()) return *fields.problem();
+  for (EmbedInput& prompt : prompts) {
+    Request& request = out.prompts.emplace_back(common);
+    if (auto* words = std::get_if<std::string>(&prompt)) request.text = std::move(*words);
+    else request.tokens = std::move(std::get<std::vector<uint32_t>>(prompt));
+  }
+  return out;
+}
+
+Parsed<EmbeddingsRequest> parse_embeddings(std::string_view text) {
+  Parsed<Json> body = parse_body(text);
+  if (!body.ok()) return body.error();
+  Fields fields(*body);
+  EmbeddingsRequest out;
+  std::string format = "float";
+  read_model(fields, out.model);
+  read_inputs(fields, "input", limits::kEmbeddingInputsMax, out.inputs);
+  for (size_t i = 0; i < out.inputs.size(); ++i) {
+    const auto* words = std::get_if<std::string>(&out.inputs[i]);
+    if (words != nullptr && words->empty()) fields.fail(invalid_value("input", "has no empty string", fmt::format("one at {}", i)));
+  }
+  fields.string("encoding_format", format);
+  if (format != "float" && format != "base64") {
+    fields.fail(invalid_value("encoding_format", "is \"float\" or \"base64\"", fmt::format("\"{}\"", format)));
+  }
+  out.base64 = format == "base64";
+  refuse(fields, kEmbeddingRefusals);
+  if (fields.problem()) return *fields.problem();
+  return out;
+}
+
+}  // namespace accelerate

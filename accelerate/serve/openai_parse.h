@@ -1,0 +1,50 @@
+// OpenAI's request bodies, parsed into native types: JSON stops here.
+//
+//   Parsed<ChatRequest> chat = parse_chat(R"({"model":"smollm2","messages":[{"role":"user","content":"Hello"}]})");
+//   if (!chat.ok()) refuse(chat.error());
+//
+// Field names, defaults and ranges are those of OpenAI's API reference (chat, completions, embeddings). What is known there and
+// would change the answer but is not done here is refused by name, unless it says what happens anyway ("n": 1). Unknown
+// members are ignored. Two extensions: top_k and min_p. Never throws, whatever the bytes (tests/serve/request_fuzz.cc).
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "accelerate/core/request.h"
+#include "accelerate/engine/endpoint.h"
+#include "accelerate/serve/api_error.h"
+
+namespace accelerate {
+
+inline constexpr int kJsonDepthMax = 64;                 // a chat nests 5 levels
+inline constexpr size_t kJsonValuesMax = size_t{1} << 21;  // 16 bytes each once parsed; 2048 inputs of 1000 token ids
+inline constexpr size_t kCompletionPromptsMax = 128;     // of one request: each is a sequence of its own
+inline constexpr uint32_t kCompletionTokensDefault = 16;  // as OpenAI has it for /v1/completions
+
+struct ChatRequest {
+  std::string model;
+  Request request;
+  bool stream = false;
+  bool include_usage = false;
+};
+
+struct CompletionRequest {
+  std::string model;
+  std::vector<Request> prompts;  // one answer each
+  bool stream = false;
+  bool include_usage = false;
+};
+
+struct EmbeddingsRequest {
+  std::string model;
+  std::vector<EmbedInput> inputs;
+  bool base64 = false;  // else numbers
+};
+
+Parsed<ChatRequest> parse_chat(std::string_view body);
+Parsed<CompletionRequest> parse_completion(std::string_view body);
+Parsed<EmbeddingsRequest> parse_embeddings(std::string_view body);
+
+}  // namespace accelerate

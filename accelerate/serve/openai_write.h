@@ -1,0 +1,71 @@
+// OpenAI's replies, written as JSON and as server-sent events.
+//
+//   ReplyHead head = make_reply_head("chatcmpl-", endpoint->info());
+//   writer.send(200, kJson, chat_completion_json(head, {.text = text, .reply = reply}));
+//   writer.write(sse_event(chat_chunk_json(head, {.role = true})));
+//
+// Objects have the members that the official clients declare, and one of our own: "ipfs_accelerate" on the choice-ending
+// object, with what OpenAI has no word for (target, seed used, timings, notes on casts and fallbacks).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "accelerate/core/request.h"
+#include "accelerate/engine/endpoint.h"
+
+namespace accelerate {
+
+/// `prefix` and 24 characters of 0-9a-zA-Z: 142 bits drawn from the system's generator at each thread's start.
+std::string random_id(std::string_view prefix);
+
+/// "fp_" and 10 hex digits: changes with the model's files, quantization or target.
+std::string system_fingerprint(const EndpointInfo& info);
+
+/// What every object of one answer repeats.
+struct ReplyHead {
+  std::string id, model, fingerprint;
+  int64_t created_unix_s = 0;
+  bool usage_member = false;  // chunks carry "usage": null until the last (include_usage)
+};
+ReplyHead make_reply_head(std::string_view id_prefix, const EndpointInfo& info);
+
+struct FinishedChoice {
+  std::string text;
+  Reply reply;
+};
+/// Sums what the choices used.
+Usage total_usage(std::span<const FinishedChoice> choices);
+
+std::string chat_completion_json(const ReplyHead& head, const FinishedChoice& choice);
+std::string text_completion_json(const ReplyHead& head, std::span<const FinishedChoice> choices);
+
+/// One step of a streamed answer: text, or its end where `end` is set.
+struct ChunkStep {
+  uint32_t index = 0;
+  bool role = false;            // chat: the first chunk names the role
+  std::string_view text;
+  const Reply* end = nullptr;
+};
+std::string chat_chunk_json(const ReplyHead& head, const ChunkStep& step);
+std::string text_chunk_json(const ReplyHead& head, const ChunkStep& step);
+/// The last chunk where include_usage asked for it: no choices, the sums. `object` as in the other chunks.
+std::string usage_chunk_json(const ReplyHead& head, std::string_view object, const Usage& usage);
+
+/// Values in full float32 precision as numbers, or as base64 of little-endian bytes.
+std::string embeddings_json(const EmbedReply& reply, std::string_view model, bool base64);
+
+std::string model_json(const EndpointInfo& info);
+std::string model_list_json(std::span<const EndpointInfo> infos);
+
+/// "data: ...\n\n". `json` has no line breaks.
+std::string sse_event(std::string_view json);
+inline constexpr std::string_view kSseDone = "data: [DONE]\n\n";
+inline constexpr std::string_view kChatChunkObject = "chat.completion.chunk";
+inline constexpr std::string_view kTextChunkObject = "text_completion";
+
+}  // namespace accelerate
