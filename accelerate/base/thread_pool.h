@@ -10,7 +10,8 @@
 // The caller is worker 0. Spinning meets in about 0.2 us, parking costs a futex (tens of us), so workers park only after
 // kSpinMicroseconds without work. Threads are pinned to the CPUs of the process's affinity mask where they are as many
 // as the pool; with more threads than CPUs granted, waiting yields instead of spinning. Where the system refuses a
-// thread the pool is smaller than asked for (size()) and says so in the log. run() may be called from any thread, one at a time (calls queue on a mutex). `body` must not throw.
+// thread the pool is smaller than asked for (size()) and says so in the log. run() may be called from any thread, one at
+// a time (calls queue on a mutex). `body` must not throw.
 #pragma once
 
 #include <cstdint>

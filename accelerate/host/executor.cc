@@ -89,8 +89,9 @@ Result<void> Executor::run(const Batch& batch, const StepControl& control) {
                asked ? "[host] a step runs to its end; got a stop between two layers" : "[host] a step ends before its deadline; got a later time between two layers"};
 }
 
-/// Meets the others where the plan says so; true when the run is to be left. Worker 0 decides before the barrier in front of an attention step, all act on it behind. The step's own number tells
-/// a decision for this one from one for the next, which worker 0 may already have made.
+/// Meets the others where the plan says so; true when the run is to be left. Worker 0 decides before the barrier in front
+/// of an attention step, all act on it behind. The step's own number tells a decision for this one from one for the next,
+/// which worker 0 may already have made.
 bool Executor::meet_or_leave(const Worker& worker, const PlannedStep& planned, const StepControl& control) {
   const AttentionStep* attention = std::get_if<AttentionStep>(&planned.step);
   const bool barrier = state_.few ? planned.barrier_few : planned.barrier_many;

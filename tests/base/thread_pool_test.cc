@@ -1,6 +1,8 @@
 #include "accelerate/base/thread_pool.h"
 
+#include <pthread.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -8,6 +10,7 @@
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
+#include <fstream>
 #include <thread>
 #include <vector>
 
@@ -150,9 +153,16 @@ TEST(ThreadPool, ThreadsEndWithThePool) {
 
 TEST(ThreadPool, ARefusedThreadMakesASmallerPool) {
   const ChildOutcome outcome = run_in_child([] {
-    // No address space for stacks: pthread_create answers EAGAIN, as it does at a container's limit of processes.
-    const rlimit small{rlim_t{300} << 20, rlim_t{300} << 20};
-    if (::setrlimit(RLIMIT_AS, &small) != 0) return 2;
+    // No address space for stacks: pthread_create answers EAGAIN, as it does at a container's limit of processes. Stacks
+    // are large, so that what is left between two of them suffices for everything else (a sanitizer's own needs).
+    constexpr size_t kStackBytes = size_t{1} << 30;
+    pthread_attr_t large;
+    if (pthread_attr_init(&large) != 0 || pthread_attr_setstacksize(&large, kStackBytes) != 0 || pthread_setattr_default_np(&large) != 0) return 2;
+    size_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    const rlim_t limit = pages * static_cast<size_t>(::sysconf(_SC_PAGESIZE)) + kStackBytes * 5 / 2;
+    const rlimit small{limit, limit};
+    if (pages == 0 || ::setrlimit(RLIMIT_AS, &small) != 0) return 2;
     ThreadPool pool({.threads = ThreadPool::kThreadsMax});
     std::atomic<uint32_t> runs{0}, count{0};
     pool.run([&](const Worker& worker) { ++runs; count = worker.count; worker.barrier(); });

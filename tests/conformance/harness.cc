@@ -10,11 +10,10 @@
 
 #include "accelerate/backends/registry.h"
 #include "accelerate/base/cpu.h"
-#include "accelerate/base/paths.h"
-#include "accelerate/engine/catalog.h"
 #include "accelerate/formats/open.h"
 #include "accelerate/models/families.h"
 #include "tests/conformance/goldens.h"
+#include "tests/real_models.h"
 
 namespace accelerate::conformance {
 namespace {
@@ -99,12 +98,9 @@ std::shared_ptr<const Model> open_fixture(const std::string& name) {
 }
 
 Result<std::shared_ptr<const Model>> open_real(const std::string& name) {
-  const std::filesystem::path places[] = {models_dir() / name, cache_dir() / "models" / name};
-  for (const std::filesystem::path& place : places) {
-    if (std::filesystem::exists(place)) return open_with_graph(place);
-  }
-  return Error{ErrorCode::kNotFound, fmt::format("model '{}' is neither in {} nor in {}; try `ipfs-accelerate pull {}`", name,
-                                                 places[0].string(), places[1].string(), name)};
+  const std::filesystem::path path = testing::real_model(name);
+  if (!std::filesystem::exists(path)) return Error{ErrorCode::kNotFound, testing::real_model_absent(path)};
+  return open_with_graph(path);
 }
 
 Result<std::unique_ptr<DecoderProgram>> compile_decoder(const std::string& backend, std::shared_ptr<const Model> model, const CompileOptions& options) {

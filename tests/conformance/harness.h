@@ -30,7 +30,7 @@ Result<Device> device_of(const std::string& backend);
 /// Opened, with its graph. A fixture that does not open fails the test (std::runtime_error).
 std::shared_ptr<const Model> open_fixture(const std::string& name);
 std::filesystem::path fixture_path(const std::string& name);
-/// models_dir()/NAME, where `pull` puts it, or the cache of tools/fixtures; the error says where it was looked for.
+/// A real model (tests/real_models.h) with its graph; the error says where it was looked for.
 Result<std::shared_ptr<const Model>> open_real(const std::string& name);
 
 Result<std::unique_ptr<DecoderProgram>> compile_decoder(const std::string& backend, std::shared_ptr<const Model> model, const CompileOptions& options);

@@ -7,9 +7,8 @@
 
 #include "accelerate/base/file.h"
 #include "accelerate/base/json.h"
-#include "accelerate/base/paths.h"
-#include "accelerate/engine/catalog.h"
 #include "tests/engine/fixture_model.h"
+#include "tests/real_models.h"
 
 namespace accelerate {
 namespace {
@@ -156,41 +155,35 @@ TEST(ControlTokens, TheLongestOneCounts) {
   EXPECT_FALSE(tokens.at("x", 0)) << "an ordinary token";
 }
 
-// The real templates and tokenizers: no control token typed, so the tokens are those of Transformers' rendering.
-TEST(ChatPrompt, RealModelsRenderAsTransformers) {
-  int seen = 0;
-  for (const auto& [name, file] : {std::pair{"smollm2", "smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"}}) {
-    std::filesystem::path path = models_dir() / file;
-    if (!std::filesystem::exists(path)) path = cache_dir() / "models" / file;
-    if (!std::filesystem::exists(path)) continue;
-    ++seen;
-    const auto model = open_model(path);
-    ASSERT_TRUE(model) << to_string(model.error());
-    const auto tokenizer = Tokenizer::create(*(*model)->tokenizer);
-    ASSERT_TRUE(tokenizer);
-    const ChatPrompt chat(*tokenizer, *ChatTemplate::create((*model)->chat_template, **tokenizer));
-    const auto golden = parse_json(*read_file(std::filesystem::path(ACC_TEST_DATA) / "templates" / (std::string(name) + ".json"), 1 << 24));
-    ASSERT_TRUE(golden);
-    int compared = 0;
-    for (const Json& one : golden->at("cases")) {
-      if (!one.value("add_generation_prompt", false) || !one.contains("rendered") || one.contains("tools") || one.contains("extra")) continue;
-      std::vector<Message> messages;
-      bool plain = true;
-      for (const Json& message : one.at("messages")) {
-        plain = plain && message.contains("content") && message.at("content").is_string() && message.size() == 2;
-        if (plain) messages.push_back({message.at("role"), message.at("content")});
-        // A case with typed control tokens shows what Transformers does with them, which is what we do not do.
-        plain = plain && (*tokenizer)->encode(messages.back().content, {.parse_special = true}).value() == (*tokenizer)->encode(messages.back().content).value();
-      }
-      if (!plain) continue;
-      const auto ids = chat.encode(messages);
-      ASSERT_TRUE(ids) << to_string(ids.error());
-      EXPECT_EQ(*ids, *(*tokenizer)->encode(one.at("rendered").get<std::string>(), {.add_special = false, .parse_special = true})) << one.at("name");
-      ++compared;
+// The real template and tokenizer: no control token typed, so the tokens are those of Transformers' rendering.
+TEST(ChatPrompt, SmolLM2RendersAsTransformers) {
+  const std::filesystem::path path = testing::real_model(testing::kSmolLM2File);
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << testing::real_model_absent(path);
+  const auto model = open_model(path);
+  ASSERT_TRUE(model) << to_string(model.error());
+  const auto tokenizer = Tokenizer::create(*(*model)->tokenizer);
+  ASSERT_TRUE(tokenizer);
+  const ChatPrompt chat(*tokenizer, *ChatTemplate::create((*model)->chat_template, **tokenizer));
+  const auto golden = parse_json(*read_file(std::filesystem::path(ACC_TEST_DATA) / "templates" / "smollm2.json", 1 << 24));
+  ASSERT_TRUE(golden);
+  int compared = 0;
+  for (const Json& one : golden->at("cases")) {
+    if (!one.value("add_generation_prompt", false) || !one.contains("rendered") || one.contains("tools") || one.contains("extra")) continue;
+    std::vector<Message> messages;
+    bool plain = true;
+    for (const Json& message : one.at("messages")) {
+      plain = plain && message.contains("content") && message.at("content").is_string() && message.size() == 2;
+      if (plain) messages.push_back({message.at("role"), message.at("content")});
+      // A case with typed control tokens shows what Transformers does with them, which is what we do not do.
+      plain = plain && (*tokenizer)->encode(messages.back().content, {.parse_special = true}).value() == (*tokenizer)->encode(messages.back().content).value();
     }
-    EXPECT_GT(compared, 3) << name;
+    if (!plain) continue;
+    const auto ids = chat.encode(messages);
+    ASSERT_TRUE(ids) << to_string(ids.error());
+    EXPECT_EQ(*ids, *(*tokenizer)->encode(one.at("rendered").get<std::string>(), {.add_special = false, .parse_special = true})) << one.at("name");
+    ++compared;
   }
-  if (seen == 0) GTEST_SKIP() << "no real model in " << models_dir() << "; try `ipfs-accelerate pull smollm2`";
+  EXPECT_GT(compared, 3);
 }
 
 }  // namespace

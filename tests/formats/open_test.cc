@@ -1,6 +1,5 @@
 #include "accelerate/formats/open.h"
 
-#include <cstdlib>
 #include <fstream>
 
 #include <gmock/gmock.h>
@@ -10,6 +9,7 @@
 #include "accelerate/models/families.h"
 #include "tests/formats/gguf_writer.h"
 #include "tests/formats/temporary_folder.h"
+#include "tests/real_models.h"
 
 namespace accelerate {
 namespace {
@@ -20,15 +20,8 @@ using ::testing::HasSubstr;
 
 fs::path fixture(const std::string& name) { return fs::path(ACC_TEST_DATA) / "fixtures" / name; }
 
-/// Where tools/fixtures puts real models; a test without one skips and says so.
-fs::path real_model(const std::string& name) {
-  const char* cache = std::getenv("XDG_CACHE_HOME");
-  const char* home = std::getenv("HOME");
-  const fs::path root = cache ? fs::path(cache) : fs::path(home ? home : "/nonexistent") / ".cache";
-  return root / "ipfs-accelerate/models" / name;
-}
 #define SKIP_WITHOUT(path) \
-  if (!fs::exists(path)) GTEST_SKIP() << "no real model at " << (path) << "; tools/fixtures/models.sh fetches it"
+  if (!fs::exists(path)) GTEST_SKIP() << testing::real_model_absent(path)
 
 TEST(Open, OpensEveryFixtureAndBuildsItsGraph) {
   int opened = 0;
@@ -98,7 +91,7 @@ TEST(Open, AModelWithoutTokenizerOpens) {
 }
 
 TEST(Open, SmolLM2) {
-  const fs::path path = real_model("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf");
+  const fs::path path = testing::real_model(testing::kSmolLM2File);
   SKIP_WITHOUT(path);
   const auto found = open_model(path);
   ASSERT_TRUE(found.ok()) << found.error().message;
@@ -118,7 +111,7 @@ TEST(Open, SmolLM2) {
 }
 
 TEST(Open, Gemma3) {
-  const fs::path path = real_model("gemma3/gemma-3-270m-q4_k_m.gguf");
+  const fs::path path = testing::real_model(testing::kGemma3File);
   SKIP_WITHOUT(path);
   const auto found = open_model(path);
   ASSERT_TRUE(found.ok()) << found.error().message;
@@ -137,7 +130,7 @@ TEST(Open, Gemma3) {
 }
 
 TEST(Open, MiniLM) {
-  const fs::path path = real_model("minilm");
+  const fs::path path = testing::real_model("minilm");
   SKIP_WITHOUT(path / "model.safetensors");
   const auto found = open_model(path);
   ASSERT_TRUE(found.ok()) << found.error().message;

@@ -65,27 +65,62 @@ TEST(MatmulSteps, ColumnsArePartedAmongAnyNumberOfWorkers) {
   }
 }
 
-TEST(MatmulSteps, TheSharesOfMergedProductsAreEqual) {
-  const KernelTable kernels = recording_kernels();
+// A worker begins with its own share of the merged columns, and takes the others' when they do not come.
+TEST(MatmulSteps, AWorkerBeginsWithItsOwnShareAndHelpsWithTheRest) {
   const auto model = tiny::llama({.width = 320, .heads = 20, .kv_heads = 4, .head_width = 16, .layers = 1});  // q 320, k 64, v 64: 14 blocks
   Plan plan = *make_plan(*model->graph, Precision::kExact);
   ThreadPool pool({.threads = 1});
   const auto weights = std::move(*Weights::load(model, plan, pool, no_progress()));
   harness::StateHarness h(plan, 16, 2);
+  const KernelTable kernels = recording_kernels();
   h.state.weights = weights.get();
   h.state.kernels = &kernels;
   h.batch({{0, 1}});
-  for (const uint32_t worker : {0u, 1u}) {
-    calls.clear();
-    for (const PlannedStep& planned : plan.steps) {
-      const MatmulStep* step = std::get_if<MatmulStep>(&planned.step);
-      if (step && step->parts.size() == 3) run_matmul_step(h.state, *step, {worker, 2});
-    }
+  const MatmulStep* merged = nullptr;
+  for (const PlannedStep& planned : plan.steps) {
+    const MatmulStep* step = std::get_if<MatmulStep>(&planned.step);
+    if (step && step->parts.size() == 3) merged = step;
+  }
+  ASSERT_NE(merged, nullptr);
+  const auto columns_taken = [] {
     uint32_t columns = 0;
     for (const auto& [matrix, ranges] : calls) {
       for (const auto& [begin, end] : ranges) columns += end - begin;
     }
-    EXPECT_EQ(columns, 224u);
+    return columns;
+  };
+  const auto& q_calls = calls[&weights->matrix(merged->parts[0].matrix)];
+  for (const uint32_t first : {0u, 1u}) {
+    for (auto& [matrix, ranges] : calls) ranges.clear();
+    reset_claims(h.state);
+    run_matmul_step(h.state, *merged, {first, 2});
+    EXPECT_EQ(q_calls.front().first, first * 224u) << "half of 448 columns is each worker's own";
+    EXPECT_EQ(columns_taken(), 448u) << "alone, it does all";
+    run_matmul_step(h.state, *merged, {1 - first, 2});
+    EXPECT_EQ(columns_taken(), 448u) << "and leaves nothing to do";
+  }
+}
+
+TEST(MatmulSteps, WorkersSideBySideTakeEveryColumnOnce) {
+  const auto model = tiny::llama({.width = 320, .heads = 20, .kv_heads = 4, .head_width = 16, .inner = 2000, .layers = 1});
+  Plan plan = *make_plan(*model->graph, Precision::kExact);
+  constexpr uint32_t kWorkers = 3;
+  ThreadPool pool({.threads = kWorkers});
+  const auto weights = std::move(*Weights::load(model, plan, pool, no_progress()));
+  harness::StateHarness h(plan, 16, kWorkers);
+  const KernelTable kernels = recording_kernels();
+  h.state.weights = weights.get();
+  h.state.kernels = &kernels;
+  for (int round = 0; round < 20; ++round) {
+    h.batch({{0, 3}});
+    calls.clear();
+    pool.run([&](const Worker& worker) {
+      for (const PlannedStep& planned : plan.steps) {
+        if (const MatmulStep* step = std::get_if<MatmulStep>(&planned.step)) run_matmul_step(h.state, *step, {worker.index, worker.count});
+        worker.barrier();
+      }
+    });
+    for (const auto& [matrix, ranges] : calls) expect_whole(ranges, matrix->n());
   }
 }
 

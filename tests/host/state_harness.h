@@ -17,6 +17,7 @@ class StateHarness {
     state.kernels = &native_kernels(Isa::kPortable);
     state.arena = *Arena::create(plan_, {.rows_max = rows, .workers = workers, .context_max = context});
     state.counters = std::vector<TaskCounter>(plan_.attention_steps);
+    state.claims = std::vector<TaskCounter>(size_t{plan_.matmul_steps} * workers);
     if (!plan_.kv_layers.empty()) pool_ = *PagePool::create(plan_.kv_layers, 64);
     state.pool = &pool_;
     page_numbers_.resize(64);
@@ -44,6 +45,7 @@ class StateHarness {
     state.rows = row;
     state.few = row <= kReplicatedRowsMax;
     plan_attention(state);
+    reset_claims(state);
   }
 
   /// Random values in rows of `place` as worker 0 sees it (and all others where it is replicated).

@@ -188,7 +188,7 @@ double thread_cpu_ms() {
 TEST(Tokenizer, BuildsQuickly) {
   for (const auto& [name, ms_max] : std::vector<std::pair<std::string, double>>{{"smollm2", 500}, {"gemma3", 1500}}) {
     const auto spec = testing::real_spec(name);
-    if (!spec) GTEST_SKIP() << "model file absent: " << name;
+    if (!spec) GTEST_SKIP() << testing::real_model_absent(testing::tokenizer_file(name));
     const double begin = thread_cpu_ms();
     ASSERT_TRUE(Tokenizer::create(*spec).ok());
     const double ms = thread_cpu_ms() - begin;
