@@ -8,7 +8,6 @@
 // Thread-safe, lives as long as the process, throws nothing.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -22,10 +21,9 @@
 #include "accelerate/core/device.h"
 #include "accelerate/core/model.h"
 #include "accelerate/core/program.h"
+#include "accelerate/core/worker.h"
 
 namespace accelerate {
-
-using Deadline = std::chrono::steady_clock::time_point;
 
 /// Receives progress of long work; may be called from any thread; returns false to ask for a stop.
 class Progress {
@@ -104,6 +102,9 @@ struct BackendContext {
   uint32_t threads = 1;           // usable quota
   uint64_t memory_bytes = 0;      // budget; 0 = the machine's limit
   std::string cache_dir;          // for artifacts
+  WorkerSource* workers = &no_workers();  // never null; not owned
+  /// A backend calls it, on any thread, when its devices came or went: the engine probes again before its next plan.
+  std::function<void()> changed = [] {};
 };
 
 class Backend {

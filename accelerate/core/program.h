@@ -114,13 +114,13 @@ class DecoderProgram : public Program {
 };
 
 using TokenSpan = std::span<const uint32_t>;
-enum class EncodeOutput : uint8_t { kPooled, kHidden };
+enum class EncodeOutput : uint8_t { kPooled, kHidden, kHead };  // kHead: the scores of the model's own head
 
 /// Receives encoder results in order of the inputs, on the calling thread.
 class MatrixSink {
  public:
   virtual ~MatrixSink() = default;
-  /// `rows` x `columns` row-major floats: one row when pooled, one per token when hidden.
+  /// `rows` x `columns` row-major floats: one per token when hidden, else one row.
   virtual void matrix(size_t input, std::span<const float> values, size_t rows, size_t columns) = 0;
 };
 
@@ -134,7 +134,8 @@ class EncoderProgram : public Program {
  public:
   ProgramKind kind() const final { return ProgramKind::kEncoder; }
   virtual EncoderLimits limits() const = 0;
-  /// Pooling and normalization are the model's own (Graph::pooling, Graph::normalize).
+  /// Pooling and normalization are the model's own (Graph::pooling, Graph::normalize). unimplemented naming what the
+  /// model lacks for the output asked for.
   virtual Result<void> encode(std::span<const TokenSpan> inputs, EncodeOutput output, MatrixSink& sink,
                               const StepControl& control) = 0;
 };

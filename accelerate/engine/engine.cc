@@ -1,6 +1,7 @@
 #include "accelerate/engine/engine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 
@@ -78,12 +79,15 @@ struct Engine::State {
   BackendContext context;
   std::vector<std::unique_ptr<Backend>> backends;
   mutable std::mutex mutex;
-  mutable std::vector<ProbedBackend> probed;                       // guarded by mutex; filled at first need
   std::map<std::string, std::shared_ptr<Endpoint>> endpoints;      // guarded by mutex; null while opening
+  mutable std::mutex probe_mutex;                                  // apart: a probe takes seconds, find() may not wait for it
+  mutable std::vector<ProbedBackend> probed;                       // guarded by probe_mutex
+  mutable std::atomic<bool> probe_wanted{true};                    // at first, and when a backend's devices changed
 
-  const std::vector<ProbedBackend>& probe(Deadline deadline) const {
-    std::lock_guard lock(mutex);
-    if (probed.empty()) {
+  std::vector<ProbedBackend> probe(Deadline deadline) const {
+    std::lock_guard lock(probe_mutex);
+    if (probe_wanted.exchange(false)) {
+      probed.clear();
       for (const auto& backend : backends) probed.push_back({backend.get(), backend->probe(deadline)});
     }
     return probed;
@@ -107,6 +111,7 @@ Result<std::unique_ptr<Engine>> Engine::create(const EngineOptions& options) {
   }
   context.memory_bytes = options.memory_bytes;
   context.cache_dir = cache_dir().string();
+  context.changed = [state = engine->state_.get()] { state->probe_wanted = true; };
   for (const BackendFactory& factory : options.backends) engine->state_->backends.push_back(factory.make(context));
   return engine;
 }
@@ -123,7 +128,7 @@ Result<std::shared_ptr<Endpoint>> Engine::open(const std::string& word, const Op
   }
   const auto load = [&]() -> Result<std::shared_ptr<Endpoint>> {
     ACC_TRY_VOID(add_graph(*opened.model));
-    const auto& probed = state_->probe(std::chrono::steady_clock::now() + kProbeDeadline);
+    const auto probed = state_->probe(std::chrono::steady_clock::now() + kProbeDeadline);
     ACC_TRY(const Plan plan, make_plan({.model = *opened.model, .hardware = options.hardware, .compile = options.compile,
                                        .backends = probed, .detect = options.hardware != "auto"}));
     const PlanEntry* best = plan.best();
@@ -195,7 +200,7 @@ Result<ModelDescription> Engine::describe(const std::string& word, const OpenOpt
   }
   description.vocabulary = model.graph->vocabulary ? model.graph->vocabulary : description.vocabulary;
   count_flops(*model.graph, description);
-  const auto& probed = state_->probe(std::chrono::steady_clock::now() + kProbeDeadline);
+  const auto probed = state_->probe(std::chrono::steady_clock::now() + kProbeDeadline);
   ACC_TRY(const Plan plan, make_plan({.model = model, .hardware = options.hardware, .compile = options.compile, .backends = probed}));
   if (const PlanEntry* best = plan.best()) {
     description.memory_weights_bytes = best->memory.weights;
@@ -209,7 +214,7 @@ Result<ModelDescription> Engine::describe(const std::string& word, const OpenOpt
 
 std::vector<Verdict> Engine::hardware(Deadline deadline) const {
   std::vector<Verdict> verdicts;
-  const auto& probed = state_->probe(deadline);
+  const auto probed = state_->probe(deadline);
   for (const HardwareName& name : hardware_names()) {
     const size_t before = verdicts.size();
     for (const ProbedBackend& backend : probed) {

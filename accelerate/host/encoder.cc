@@ -30,6 +30,9 @@ Result<void> HostEncoder::check(std::span<const TokenSpan> inputs, EncodeOutput 
   if (output == EncodeOutput::kPooled && parts_.model->graph->pooling == Pooling::kNone) {
     return Error{ErrorCode::kUnimplemented, "[host] a vector for each text takes a pooling, which the model's files do not name; got none; try hidden states"};
   }
+  if (output == EncodeOutput::kHead) {
+    return Error{ErrorCode::kUnimplemented, "[host] scores come from a head, which no graph of an encoder has yet; got a request for them; try pooled vectors"};
+  }
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (inputs[i].empty()) return Error{ErrorCode::kInvalidArgument, fmt::format("[host] a text has at least one token; got none in input {}", i)};
     if (inputs[i].size() > parts_.sizing.executor.context_max) {

@@ -34,6 +34,20 @@ TEST(Engine, OpensByPathUnderTheNameOfTheFile) {
   EXPECT_EQ(fake.backend->probes, 1) << "hardware is probed once";
 }
 
+TEST(Engine, ABackendWhoseDevicesChangedIsProbedAgain) {
+  FakeEngine fake;
+  fake.backend->verdicts[0].state = Verdict::State::kAbsent;
+  fake.backend->verdicts[0].reason = "unplugged";
+  const auto refused = fake.open();
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("unplugged"));
+  fake.backend->verdicts[0].state = Verdict::State::kAvailable;
+  EXPECT_FALSE(fake.open()) << "what was found is kept";
+  fake.backend->changed();
+  EXPECT_TRUE(fake.open());
+  EXPECT_EQ(fake.backend->probes, 2);
+}
+
 TEST(Engine, ATakenNameIsRefusedAndFreeAgainAfterClose) {
   FakeEngine fake;
   ASSERT_TRUE(fake.open());

@@ -18,6 +18,7 @@ class FakeBackend final : public Backend {
     return Result<std::unique_ptr<Program>>(std::move(program));
   };
   int probes = 0;
+  std::function<void()> changed;  // the engine's, as a real backend gets it
 
   const Descriptor& about() const override { return descriptor; }
   std::vector<Verdict> probe(Deadline) override { ++probes; return verdicts; }

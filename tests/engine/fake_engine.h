@@ -23,8 +23,9 @@ struct FakeEngine {
     static FakeBackend* last = nullptr;
     return last;
   }
-  static std::unique_ptr<Backend> make(BackendContext&) {
+  static std::unique_ptr<Backend> make(BackendContext& context) {
     auto backend = std::make_unique<FakeBackend>();
+    backend->changed = context.changed;
     made() = backend.get();
     return backend;
   }

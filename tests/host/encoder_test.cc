@@ -111,6 +111,7 @@ TEST(HostEncoder, RefusesByNamingTheRule) {
   };
   EXPECT_EQ(code({}, EncodeOutput::kPooled).code, ErrorCode::kInvalidArgument);
   EXPECT_EQ(code({70}, EncodeOutput::kPooled).code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code({3}, EncodeOutput::kHead).code, ErrorCode::kUnimplemented);
   const Error too_long = code(std::vector<uint32_t>(81, 1), EncodeOutput::kHidden);
   EXPECT_EQ(too_long.code, ErrorCode::kOutOfRange);
   EXPECT_NE(too_long.message.find("at most 80 tokens"), std::string::npos) << too_long.message;

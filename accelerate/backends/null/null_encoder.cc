@@ -28,6 +28,7 @@ Result<void> NullEncoder::encode(std::span<const TokenSpan> inputs, EncodeOutput
   if (faults_.now() == NullFault::kSlotError || faults_.now() == NullFault::kNan) {
     return Error{ErrorCode::kInternal, "[null] scripted fault of an input"};
   }
+  if (output == EncodeOutput::kHead) return Error{ErrorCode::kUnimplemented, "[null] no head is scripted"};
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (inputs[i].empty()) return Error{ErrorCode::kInvalidArgument, fmt::format("[null] a text has at least one token; got none in input {}", i)};
     if (inputs[i].size() > script_.context) {
