@@ -9,10 +9,15 @@ namespace {
 
 constexpr size_t kReasonBytesMax = 200;
 
-// The deepest nesting of brackets outside strings; linear, no recursion, so hostile depth costs nothing.
-int json_depth(std::string_view text) {
+struct Shape {
+  size_t values = 1;
   int depth = 0;
-  int deepest = 0;
+};
+
+// Values and the deepest nesting of brackets outside strings; linear, no recursion, so hostile text costs nothing.
+Shape shape_of(std::string_view text) {
+  Shape shape;
+  int depth = 0;
   bool in_string = false;
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
@@ -22,12 +27,15 @@ int json_depth(std::string_view text) {
     } else if (c == '"') {
       in_string = true;
     } else if (c == '[' || c == '{') {
-      deepest = std::max(deepest, ++depth);
+      ++shape.values;
+      shape.depth = std::max(shape.depth, ++depth);
     } else if (c == ']' || c == '}') {
       --depth;
+    } else {
+      shape.values += c == ',';
     }
   }
-  return deepest;
+  return shape;
 }
 
 }  // namespace
@@ -37,9 +45,14 @@ Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
     return Error{ErrorCode::kResourceExhausted,
                  fmt::format("[{}] JSON has at most {} bytes; got {}", limits.where, limits.bytes_max, text.size())};
   }
-  if (const int depth = json_depth(text); depth > limits.depth_max) {
+  const Shape shape = shape_of(text);
+  if (shape.depth > limits.depth_max) {
     return Error{ErrorCode::kInvalidArgument,
-                 fmt::format("[{}] JSON nests at most {} levels; got {}", limits.where, limits.depth_max, depth)};
+                 fmt::format("[{}] JSON nests at most {} levels; got {}", limits.where, limits.depth_max, shape.depth)};
+  }
+  if (shape.values > limits.values_max) {
+    return Error{ErrorCode::kInvalidArgument,
+                 fmt::format("[{}] JSON has at most {} values; got {}", limits.where, limits.values_max, shape.values)};
   }
   try {
     return Json::parse(text);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -21,9 +22,10 @@ struct JsonLimits {
   std::string_view where = "json";            // the [where] of error texts
   size_t bytes_max = size_t{32} << 20;
   int depth_max = 64;                         // nesting; refused before the parser recurses
+  size_t values_max = SIZE_MAX;               // counted before parsing: "[[],[],...]" takes 10 bytes of memory per byte of text
 };
 
-/// Parses UTF-8 JSON. invalid_argument for broken JSON, invalid UTF-8, too deep; resource_exhausted for too large.
+/// Parses UTF-8 JSON. invalid_argument for broken JSON, invalid UTF-8, too deep, too many values; resource_exhausted for too large.
 Result<Json> parse_json(std::string_view text, const JsonLimits& limits = {});
 
 /// Serializes without ever throwing: invalid UTF-8 in strings is replaced by U+FFFD. `indent` < 0: one line.

@@ -52,7 +52,7 @@ struct ThreadPool::State {
   uint32_t count = 1;              // the caller included
   uint32_t pauses_max = kPausesBeforeYield;
   std::mutex run_mutex;
-  const std::function<void(const Worker&)>* body = nullptr;  // published by `region`
+  const std::function<void(const PoolWorker&)>* body = nullptr;  // published by `region`
   Flag region;                    // counts regions; workers wait for it to move
   Flag sleepers;                  // workers parked on `region`
   Flag stopping;
@@ -86,7 +86,7 @@ void ThreadPool::State::worker_loop(ThreadPool& pool, uint32_t index, int cpu) {
     CPU_SET(cpu, &set);
     pthread_setaffinity_np(pthread_self(), sizeof set, &set);  // refused in some containers: then the kernel places us
   }
-  Worker worker;
+  PoolWorker worker;
   worker.index = index;
   worker.pool_ = &pool;
   for (uint32_t seen = 0;;) {
@@ -130,10 +130,10 @@ ThreadPool::~ThreadPool() {
 
 uint32_t ThreadPool::size() const { return state_->count; }
 
-void ThreadPool::run(const std::function<void(const Worker&)>& body) {
+void ThreadPool::run(const std::function<void(const PoolWorker&)>& body) {
   State& state = *state_;
   std::lock_guard lock(state.run_mutex);
-  Worker caller;
+  PoolWorker caller;
   caller.count = state.count;
   caller.pool_ = this;
   if (state.count == 1) {
@@ -150,7 +150,7 @@ void ThreadPool::run(const std::function<void(const Worker&)>& body) {
 }
 
 // One line per worker: everybody raises its own and reads all others', so no line is written by two.
-void Worker::barrier() const {
+void PoolWorker::barrier() const {
   if (count == 1) return;
   ThreadPool::State& state = *static_cast<ThreadPool*>(pool_)->state_;
   std::vector<Flag>& arrived = state.arrived;

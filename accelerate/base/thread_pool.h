@@ -1,7 +1,7 @@
 // ThreadPool - threads that walk one region together: they spin while work is coming and park when idle.
 //
 //   ThreadPool pool({.threads = 2});
-//   pool.run([&](const Worker& worker) {
+//   pool.run([&](const PoolWorker& worker) {
 //     do_my_share(worker.index, worker.count);
 //     worker.barrier();
 //     next_op(...);
@@ -20,7 +20,7 @@
 
 namespace accelerate {
 
-class Worker {
+class PoolWorker {
  public:
   uint32_t index = 0, count = 1;
   /// All workers of the region meet here. Every worker must make the same sequence of barrier calls.
@@ -47,10 +47,10 @@ class ThreadPool {
 
   uint32_t size() const;
   /// Runs body on all workers and returns when all are done.
-  void run(const std::function<void(const Worker&)>& body);
+  void run(const std::function<void(const PoolWorker&)>& body);
 
  private:
-  friend class Worker;
+  friend class PoolWorker;
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -51,19 +51,19 @@ double read_gbytes_per_s(ThreadPool& pool) {
   }
   const size_t words = bytes / sizeof(uint64_t);
   std::vector<uint64_t> sums(pool.size() * 8);  // one cache line each
-  auto share = [&](const Worker& worker, auto&& body) {
+  auto share = [&](const PoolWorker& worker, auto&& body) {
     const size_t begin = words * worker.index / worker.count, end = words * (worker.index + 1) / worker.count;
     body(buffer->as<uint64_t>() + begin, end - begin);
   };
   // Written first: untouched pages are all one zero page, which would be read from the cache.
-  pool.run([&](const Worker& worker) {
+  pool.run([&](const PoolWorker& worker) {
     share(worker, [&](uint64_t* part, size_t count) { std::memset(part, 1, count * sizeof(uint64_t)); });
   });
   double best = 0;
   const Clock::time_point begin = Clock::now();
   do {
     const Clock::time_point pass = Clock::now();
-    pool.run([&](const Worker& worker) {
+    pool.run([&](const PoolWorker& worker) {
       share(worker, [&](const uint64_t* part, size_t count) { sums[worker.index * 8] += sum_words(part, count); });
     });
     best = std::max(best, static_cast<double>(bytes) / seconds_since(pass) / 1e9);
@@ -86,7 +86,7 @@ double f32_gflops(ThreadPool& pool) {
   pack_rows(*weight, reinterpret_cast<const std::byte*>(source.data()), 0, n);
   std::vector<double> flops(pool.size() * 8);
   const Clock::time_point begin = Clock::now();
-  pool.run([&](const Worker& worker) {  // every thread its own product: no sharing, no barriers
+  pool.run([&](const PoolWorker& worker) {  // every thread its own product: no sharing, no barriers
     const std::vector<float> x(size_t{n} * n, 0.25f);
     std::vector<float> out(size_t{n} * n);
     Result<Buffer> scratch = Buffer::allocate(std::max<size_t>(matmul_scratch_bytes(n, n), 64));

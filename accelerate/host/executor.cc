@@ -82,7 +82,7 @@ void Executor::take(const Batch& batch) {
 Result<void> Executor::run(const Batch& batch, const StepControl& control) {
   take(batch);
   stop_at_.store(0, std::memory_order_relaxed);
-  threads_.run([this, &control](const Worker& worker) { walk(worker, control); });
+  threads_.run([this, &control](const PoolWorker& worker) { walk(worker, control); });
   if (stop_at_.load(std::memory_order_relaxed) == 0) return {};
   const bool asked = control.stop && control.stop->load(std::memory_order_relaxed);
   return Error{asked ? ErrorCode::kCancelled : ErrorCode::kDeadlineExceeded,
@@ -92,7 +92,7 @@ Result<void> Executor::run(const Batch& batch, const StepControl& control) {
 /// Meets the others where the plan says so; true when the run is to be left. Worker 0 decides before the barrier in front
 /// of an attention step, all act on it behind. The step's own number tells a decision for this one from one for the next,
 /// which worker 0 may already have made.
-bool Executor::meet_or_leave(const Worker& worker, const PlannedStep& planned, const StepControl& control) {
+bool Executor::meet_or_leave(const PoolWorker& worker, const PlannedStep& planned, const StepControl& control) {
   const AttentionStep* attention = std::get_if<AttentionStep>(&planned.step);
   const bool barrier = state_.few ? planned.barrier_few : planned.barrier_many;
   if (!barrier) return false;
@@ -101,7 +101,7 @@ bool Executor::meet_or_leave(const Worker& worker, const PlannedStep& planned, c
   return attention && stop_at_.load(std::memory_order_relaxed) == attention->ordinal + 1;
 }
 
-void Executor::walk(const Worker& worker, const StepControl& control) {
+void Executor::walk(const PoolWorker& worker, const StepControl& control) {
   const std::vector<PlannedStep>& steps = state_.plan->steps;
   const WorkerShare share{worker.index, worker.count};
   for (size_t i = 0; i < steps.size();) {
@@ -129,7 +129,7 @@ void Executor::run_rows(size_t begin, size_t end, WorkerShare worker) {
   }
 }
 
-void Executor::head(const Worker& worker, std::span<const uint32_t> rows) {
+void Executor::head(const PoolWorker& worker, std::span<const uint32_t> rows) {
   const Plan& plan = *state_.plan;
   const Arena& arena = state_.arena;
   const auto count = static_cast<uint32_t>(rows.size());
@@ -165,7 +165,7 @@ void Executor::head(const Worker& worker, std::span<const uint32_t> rows) {
 
 LogitRows Executor::logits(std::span<const uint32_t> rows) {
   CHECK(state_.plan->head && !rows.empty() && rows.size() <= logit_rows_max(), "logits of a few rows of a plan with a head");
-  threads_.run([this, &rows](const Worker& worker) { head(worker, rows); });
+  threads_.run([this, &rows](const PoolWorker& worker) { head(worker, rows); });
   for (size_t row = 0; row < rows.size(); ++row) {
     for (uint32_t worker = 1; worker < threads_.size(); ++worker) finite_[row] &= finite_[size_t{worker} * logit_rows_max() + row];
   }

@@ -52,10 +52,10 @@ class Executor {
  private:
   Executor(ThreadPool& threads, const Options& options) : threads_(threads), options_(options) {}
   void take(const Batch& batch);
-  void walk(const Worker& worker, const StepControl& control);
-  bool meet_or_leave(const Worker& worker, const PlannedStep& planned, const StepControl& control);
+  void walk(const PoolWorker& worker, const StepControl& control);
+  bool meet_or_leave(const PoolWorker& worker, const PlannedStep& planned, const StepControl& control);
   void run_rows(size_t begin, size_t end, WorkerShare worker);
-  void head(const Worker& worker, std::span<const uint32_t> rows);
+  void head(const PoolWorker& worker, std::span<const uint32_t> rows);
 
   ThreadPool& threads_;
   Options options_;

@@ -112,7 +112,7 @@ struct Weights::Loader {
     ACC_TRY(PackedMatrix matrix, PackedMatrix::place(static_cast<WeightFormat>(tensor.dtype), static_cast<uint32_t>(tensor.rows()),
                                                      static_cast<uint32_t>(tensor.columns()), weights.buffer_.data() + offset));
     const uint32_t tasks = (matrix.n() + kRowsPerTask - 1) / kRowsPerTask;
-    pool.run([&](const Worker& worker) {
+    pool.run([&](const PoolWorker& worker) {
       const auto share = [&](uint32_t index) { return static_cast<uint32_t>(uint64_t{tasks} * index / worker.count) * kRowsPerTask; };
       const uint32_t end = std::min(matrix.n(), share(worker.index + 1));
       if (share(worker.index) < end) pack_rows(matrix, tensor.bytes.data(), share(worker.index), end);

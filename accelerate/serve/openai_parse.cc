@@ -15,30 +15,9 @@ namespace {
 
 constexpr int64_t kTokensMax = std::numeric_limits<int32_t>::max();
 
-// Values of a body, counted without parsing it: "[[],[],...]" takes 10 bytes of memory per byte sent.
-size_t json_values(std::string_view text) {
-  size_t values = 1;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      else if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else {
-      values += c == ',' || c == '[' || c == '{';
-    }
-  }
-  return values;
-}
-
 Parsed<Json> parse_body(std::string_view text) {
-  if (const size_t values = json_values(text); values > kJsonValuesMax) {
-    return ApiError{.message = fmt::format("[openai] a request has at most {} JSON values; got {}", kJsonValuesMax, values),
-                    .param = "", .code = ""};
-  }
-  Result<Json> body = parse_json(text, {.where = "openai", .bytes_max = limits::kRequestBytesMax, .depth_max = kJsonDepthMax});
+  Result<Json> body = parse_json(text, {.where = "openai", .bytes_max = limits::kRequestBytesMax, .depth_max = kJsonDepthMax,
+                                         .values_max = kJsonValuesMax});
   if (!body) {
     // Too large is 413 here; the engine's "exhausted" would be 429, which invites a retry.
     const int status = body.error().code == ErrorCode::kResourceExhausted ? 413 : 400;

@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 
 #include "accelerate/base/json.h"
-#include "accelerate/text/ffi/text_ffi.h"
+#include "accelerate/text/ffi/received.h"
 #include "accelerate/text/limits.h"
 #include "accelerate/text/tokenizer.h"
 
@@ -15,18 +15,6 @@ namespace {
 struct HandleDeleter {
   void operator()(text_template* handle) const { text_template_free(handle); }
 };
-
-struct Received {
-  int32_t status = TEXT_OK;
-  std::string bytes;
-};
-void receive(void* user, int32_t status, const uint8_t* data, size_t size) {
-  auto& received = *static_cast<Received*>(user);
-  received.status = status;
-  received.bytes.assign(reinterpret_cast<const char*>(data), size);
-}
-
-const uint8_t* bytes_of(std::string_view text) { return reinterpret_cast<const uint8_t*>(text.data()); }
 
 /// `text` without JSON whitespace and then `brackets` characters at both ends.
 std::string_view trimmed(std::string_view text, size_t brackets) {

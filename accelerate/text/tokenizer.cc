@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "accelerate/base/limits.h"
-#include "accelerate/text/ffi/text_ffi.h"
+#include "accelerate/text/ffi/received.h"
 #include "accelerate/text/gguf_vocabulary.h"
 #include "accelerate/text/limits.h"
 #include "accelerate/text/sentencepiece.h"
@@ -24,18 +24,6 @@ struct HandleDeleter {
   void operator()(text_tokenizer* handle) const { text_tokenizer_free(handle); }
 };
 using Handle = std::unique_ptr<text_tokenizer, HandleDeleter>;
-
-const uint8_t* bytes_of(std::string_view text) { return reinterpret_cast<const uint8_t*>(text.data()); }
-
-struct Received {
-  int32_t status = TEXT_OK;
-  std::string bytes;
-};
-void receive(void* user, int32_t status, const uint8_t* data, size_t size) {
-  auto& received = *static_cast<Received*>(user);
-  received.status = status;
-  received.bytes.assign(reinterpret_cast<const char*>(data), size);
-}
 
 /// What every token adds to a text, side by side.
 struct TokenTable {

@@ -16,7 +16,7 @@
 #include <gtest/gtest.h>
 
 #include "accelerate/base/process.h"
-#include "tests/base/temporary.h"
+#include "tests/temporary.h"
 
 namespace accelerate {
 namespace {

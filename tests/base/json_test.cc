@@ -46,6 +46,13 @@ TEST(Json, DepthIsBoundedBeforeAnythingRecurses) {
   EXPECT_EQ(refused(nested(4), {.depth_max = 3}), ErrorCode::kInvalidArgument);
 }
 
+TEST(Json, ValuesAreCountedBeforeTheyAreMade) {
+  EXPECT_TRUE(parse_json("[0,0]", {.values_max = 3}));
+  EXPECT_EQ(refused("[0,0,0]", {.values_max = 3}), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(refused("[[],[],[]]", {.values_max = 5}), ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(parse_json(R"(["a,b,[c"])", {.values_max = 2})) << "commas inside a string are no values";
+}
+
 TEST(Json, BracketsInsideStringsAreNoDepth) {
   EXPECT_TRUE(parse_json("\"" + std::string(1000, '[') + "\\\"" + std::string(1000, '{') + "\\\\\""));
 }

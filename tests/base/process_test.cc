@@ -12,7 +12,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/base/temporary.h"
+#include "tests/temporary.h"
 
 namespace accelerate {
 namespace {

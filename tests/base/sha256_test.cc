@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/base/temporary.h"
+#include "tests/temporary.h"
 
 namespace accelerate {
 namespace {

@@ -30,7 +30,7 @@ void pass_values_around(ThreadPool& pool, uint32_t regions, uint32_t barriers) {
   std::vector<uint32_t> values(count, 0);  // plain: the barrier alone orders them, and TSan watches
   std::atomic<uint32_t> wrong{0};
   for (uint32_t region = 0; region < regions; ++region) {
-    pool.run([&](const Worker& worker) {
+    pool.run([&](const PoolWorker& worker) {
       for (uint32_t round = 0; round < barriers; ++round) {
         values[worker.index] = region * barriers + round + worker.index;
         worker.barrier();
@@ -49,7 +49,7 @@ TEST(ThreadPool, EveryWorkerRunsOnceAndKnowsItsPlace) {
     EXPECT_EQ(pool.size(), threads);
     std::vector<std::atomic<int>> runs(threads);
     std::thread::id caller;
-    pool.run([&](const Worker& worker) {
+    pool.run([&](const PoolWorker& worker) {
       EXPECT_EQ(worker.count, threads);
       if (worker.index == 0) caller = std::this_thread::get_id();
       ++runs[worker.index];
@@ -84,7 +84,7 @@ TEST(ThreadPool, WakesFromParkingEveryTime) {
 
 TEST(ThreadPool, IdleWorkersUseNoCpu) {
   ThreadPool pool({.threads = 3});
-  pool.run([](const Worker&) {});
+  pool.run([](const PoolWorker&) {});
   std::this_thread::sleep_for(20ms);
   const std::clock_t before = std::clock();  // CPU time of the whole process
   std::this_thread::sleep_for(300ms);
@@ -99,7 +99,7 @@ TEST(ThreadPool, SeveralCallersTakeTurns) {
   for (int t = 0; t < 4; ++t) {
     callers.emplace_back([&] {
       for (int i = 0; i < 500; ++i) {
-        pool.run([&](const Worker& worker) {
+        pool.run([&](const PoolWorker& worker) {
           if (worker.index == 0 && inside.fetch_add(1) != 0) ++overlaps;
           worker.barrier();
           ++total;
@@ -129,7 +129,7 @@ TEST(ThreadPool, UnequalWork) {
   ThreadPool pool({.threads = 3, .pin = false});
   std::atomic<uint64_t> sum{0};
   for (int i = 0; i < 50; ++i) {
-    pool.run([&](const Worker& worker) {
+    pool.run([&](const PoolWorker& worker) {
       if (worker.index == static_cast<uint32_t>(i) % 3) std::this_thread::sleep_for(1ms);
       worker.barrier();
       sum += worker.index;
@@ -145,7 +145,7 @@ TEST(ThreadPool, ThreadsEndWithThePool) {
   const auto before = threads();
   for (int i = 0; i < 20; ++i) {
     ThreadPool pool({.threads = 5});
-    if (i % 2 == 0) pool.run([](const Worker& worker) { worker.barrier(); });
+    if (i % 2 == 0) pool.run([](const PoolWorker& worker) { worker.barrier(); });
     EXPECT_EQ(threads(), before + 4);
   }
   EXPECT_EQ(threads(), before);
@@ -165,7 +165,7 @@ TEST(ThreadPool, ARefusedThreadMakesASmallerPool) {
     if (pages == 0 || ::setrlimit(RLIMIT_AS, &small) != 0) return 2;
     ThreadPool pool({.threads = ThreadPool::kThreadsMax});
     std::atomic<uint32_t> runs{0}, count{0};
-    pool.run([&](const Worker& worker) { ++runs; count = worker.count; worker.barrier(); });
+    pool.run([&](const PoolWorker& worker) { ++runs; count = worker.count; worker.barrier(); });
     return pool.size() < ThreadPool::kThreadsMax && runs == pool.size() && count == pool.size() ? 0 : 1;
   }, 60s);
   EXPECT_TRUE(outcome.ok()) << outcome.exit_code << " signal " << outcome.signal;
@@ -178,7 +178,7 @@ TEST(ThreadPool, ABarrierIsNoSystemCall) {
   double best_us = 1e9;
   for (int round = 0; round < kRounds; ++round) {
     const auto start = std::chrono::steady_clock::now();
-    pool.run([](const Worker& worker) { for (int i = 0; i < kBarriers; ++i) worker.barrier(); });
+    pool.run([](const PoolWorker& worker) { for (int i = 0; i < kBarriers; ++i) worker.barrier(); });
     best_us = std::min(best_us, std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count() / kBarriers);
   }
   std::printf("barrier of %u threads: %.3f us\n", pool.size(), best_us);

@@ -43,9 +43,9 @@ inline std::string fixture(const std::string& name) { return std::string(ACC_TES
 /// No settings or models of whoever runs the tests: every test of the command line stands on one of these.
 class CliTest : public ::testing::Test {
  protected:
-  ScratchFolder home_;
-  ScopedVariable config_{"XDG_CONFIG_HOME", (home_ / "config").string()};
-  ScopedVariable models_{"IPFS_ACCELERATE_MODELS", (home_ / "models").string()};
+  TemporaryFolder home_;
+  ScopedEnvironment config_{"XDG_CONFIG_HOME", (home_ / "config").string()};
+  ScopedEnvironment models_{"IPFS_ACCELERATE_MODELS", (home_ / "models").string()};
 };
 
 inline bool holds(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }

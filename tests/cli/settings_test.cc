@@ -59,7 +59,7 @@ TEST_F(Settings, FlagBeatsEnvironmentBeatsTableBeatsTop) {
   const std::string text = "threads = 2\n[run]\nthreads = 3\n";
   ASSERT_TRUE(apply(text, {"run"}).ok());
   EXPECT_EQ(tree_.threads, 3u);
-  const ScopedVariable variable("IPFS_ACCELERATE_THREADS", "4");
+  const ScopedEnvironment variable("IPFS_ACCELERATE_THREADS", "4");
   ASSERT_TRUE(apply(text, {"run"}).ok());
   EXPECT_EQ(tree_.threads, 4u);
   ASSERT_TRUE(apply(text, {"run", "--threads", "5"}).ok());
@@ -82,7 +82,7 @@ TEST_F(Settings, WrongValuesSayWhereTheyCameFrom) {
   const Result<void> range = apply("threads = 100\n", {"run"});
   ASSERT_FALSE(range.ok());
   EXPECT_TRUE(holds(range.error().message, "c.toml:1")) << range.error().message;
-  const ScopedVariable variable("IPFS_ACCELERATE_THREADS", "many");
+  const ScopedEnvironment variable("IPFS_ACCELERATE_THREADS", "many");
   const Result<void> word = apply("", {"run"});
   ASSERT_FALSE(word.ok());
   EXPECT_TRUE(holds(word.error().message, "IPFS_ACCELERATE_THREADS")) << word.error().message;
@@ -102,7 +102,7 @@ TEST_F(Settings, PathIsFlagThenVariableThenTheUsualPlace) {
   EXPECT_EQ(settings_path(""), std::filesystem::path());
   write_text(home_ / "config/ipfs-accelerate/config.toml", "");
   EXPECT_EQ(settings_path(""), home_ / "config/ipfs-accelerate/config.toml");
-  const ScopedVariable variable("IPFS_ACCELERATE_CONFIG", "/etc/acc.toml");
+  const ScopedEnvironment variable("IPFS_ACCELERATE_CONFIG", "/etc/acc.toml");
   EXPECT_EQ(settings_path(""), std::filesystem::path("/etc/acc.toml"));
   EXPECT_EQ(settings_path("/mine.toml"), std::filesystem::path("/mine.toml"));
 }

@@ -8,8 +8,8 @@ namespace {
 
 class Catalog : public ::testing::Test {
  protected:
-  ScratchFolder models_;
-  ScopedVariable variable_{"IPFS_ACCELERATE_MODELS", models_.path().string()};
+  TemporaryFolder models_;
+  ScopedEnvironment variable_{"IPFS_ACCELERATE_MODELS", models_.path().string()};
 };
 
 TEST_F(Catalog, EnvironmentMovesTheModelsFolder) { EXPECT_EQ(models_dir(), models_.path()); }

@@ -101,7 +101,8 @@ TEST_F(DecoderEndpointTest, TheContextEndsAnAnswerWithLength) {
   read_all(**stream);
   EXPECT_EQ((*stream)->result()->finish_reason, FinishReason::kLength);
   EXPECT_EQ((*stream)->result()->usage.completion_tokens, 24u) << "prompt and answer are the context together";
-  for (const std::string& note : (*stream)->result()->notes) EXPECT_EQ(note.find("max_tokens"), std::string::npos) << "nobody asked for more";
+  const std::vector<std::string> notes = (*stream)->result()->notes;
+  for (const std::string& note : notes) EXPECT_EQ(note.find("max_tokens"), std::string::npos) << "nobody asked for more";
 }
 
 TEST_F(DecoderEndpointTest, MaxTokensBeyondTheContextIsSaid) {
@@ -115,7 +116,8 @@ TEST_F(DecoderEndpointTest, MaxTokensBeyondTheContextIsSaid) {
   EXPECT_THAT(reply->notes.back(), HasSubstr("24"));
   const auto fitting = endpoint->generate(of_tokens(40, 24));
   read_all(**fitting);
-  for (const std::string& note : (*fitting)->result()->notes) EXPECT_EQ(note.find("max_tokens"), std::string::npos);
+  const std::vector<std::string> fitting_notes = (*fitting)->result()->notes;
+  for (const std::string& note : fitting_notes) EXPECT_EQ(note.find("max_tokens"), std::string::npos);
 }
 
 TEST_F(DecoderEndpointTest, TheSmallerOfContextAndKvIsTheContext) {

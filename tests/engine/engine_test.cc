@@ -82,8 +82,8 @@ TEST(Engine, ClosingEndsStreamsWhileHoldersKeepTheEndpoint) {
 }
 
 TEST(Engine, UnknownModelsAreNotFoundWithNearMatches) {
-  const ScratchFolder models;
-  const ScopedVariable variable("IPFS_ACCELERATE_MODELS", models.path());
+  const TemporaryFolder models;
+  const ScopedEnvironment variable("IPFS_ACCELERATE_MODELS", models.path());
   FakeEngine fake;
   for (const auto& result : {fake.engine->open("smollm3", {}, no_progress()), fake.engine->open("/no/such/model.gguf", {}, no_progress())}) {
     ASSERT_FALSE(result);
@@ -111,7 +111,7 @@ TEST(Engine, RefusedHardwareListsTheReasons) {
 }
 
 TEST(Engine, ABadFileIsItsReadersError) {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   write_text(folder / "text.gguf", "no model");
   FakeEngine fake;
   const auto refused = fake.engine->open((folder / "text.gguf").string(), {}, no_progress());

@@ -83,14 +83,14 @@ class FakePip {
 
  private:
   void set(const std::string& name, const std::string& value) { variables_.emplace_back(name, value); }
-  ScratchFolder folder_;
-  std::list<ScopedVariable> variables_;
+  TemporaryFolder folder_;
+  std::list<ScopedEnvironment> variables_;
 };
 
 /// A wheel made with Python's zipfile from (member, content) pairs; its bytes are written to `path`.
 inline void make_wheel(const FakePip& pip, const std::filesystem::path& path,
                        const std::vector<std::pair<std::string, std::string>>& members) {
-  const ScratchFolder contents;
+  const TemporaryFolder contents;
   std::vector<std::string> argv = {pip.python, "-c",
                                    "import sys, zipfile\n"
                                    "with zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED) as z:\n"

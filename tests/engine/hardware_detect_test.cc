@@ -9,7 +9,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Surroundings bare_linux(const ScratchFolder& root) {
+Surroundings bare_linux(const TemporaryFolder& root) {
   Surroundings around;
   around.system = "Linux";
   around.root = root.path();
@@ -18,7 +18,7 @@ Surroundings bare_linux(const ScratchFolder& root) {
 }
 
 TEST(HardwareDetect, ABareMachineHasNothing) {
-  const ScratchFolder root;
+  const TemporaryFolder root;
   const Surroundings around = bare_linux(root);
   for (const char* name : {"max", "cuda", "rocm", "mojo", "openvino", "qnn", "webgpu", "webnn", "torch"}) {
     const Verdict verdict = detect_in(name, around);
@@ -29,7 +29,7 @@ TEST(HardwareDetect, ABareMachineHasNothing) {
 }
 
 TEST(HardwareDetect, AnNvidiaMachineIsSeenButNotClaimed) {
-  const ScratchFolder root;
+  const TemporaryFolder root;
   Surroundings around = bare_linux(root);
   write_text(root / "dev/nvidia0", "");
   write_text(root / "dev/nvidiactl", "");
@@ -47,7 +47,7 @@ TEST(HardwareDetect, AnNvidiaMachineIsSeenButNotClaimed) {
 }
 
 TEST(HardwareDetect, AVariableAloneIsNoEngine) {
-  const ScratchFolder root;
+  const TemporaryFolder root;
   Surroundings around = bare_linux(root);
   around.environment["ROCM_PATH"] = "/opt/rocm";
   const Verdict verdict = detect_in("rocm", around);
@@ -56,7 +56,7 @@ TEST(HardwareDetect, AVariableAloneIsNoEngine) {
 }
 
 TEST(HardwareDetect, ExecutablesMustBeExecutable) {
-  const ScratchFolder root;
+  const TemporaryFolder root;
   const Surroundings around = bare_linux(root);
   write_text(root / "bin/mojo", "#!/bin/sh\n");
   EXPECT_EQ(detect_in("mojo", around).state, Verdict::State::kAbsent);
@@ -67,7 +67,7 @@ TEST(HardwareDetect, ExecutablesMustBeExecutable) {
 }
 
 TEST(HardwareDetect, PackagesBringTheirVersion) {
-  const ScratchFolder root;
+  const TemporaryFolder root;
   Surroundings around = bare_linux(root);
   around.packages["openvino"] = "2026.4.1";
   const Verdict verdict = detect_in("openvino", around);
@@ -76,7 +76,7 @@ TEST(HardwareDetect, PackagesBringTheirVersion) {
 }
 
 TEST(HardwareDetect, MetalIsForMacs) {
-  const ScratchFolder root;
+  const TemporaryFolder root;
   Surroundings around = bare_linux(root);
   around.packages["mlx"] = "0.32.4";
   const Verdict verdict = detect_in("mps", around);

@@ -12,7 +12,7 @@ const CatalogFile kOther[] = {{".", "", 0}, {"model.gguf", kSha, 7}, {"sub/extra
 const CatalogEntry kEntry = {"toy", "Toy", "none", {}, kFiles};
 
 TEST(Installed, StatesFollowTheDisk) {
-  const ScratchFolder scratch;
+  const TemporaryFolder scratch;
   const auto folder = scratch / "toy";
   EXPECT_EQ(installed_state(kEntry, folder), InstallState::kAbsent);
   write_text(folder / "model.gguf", "weight");
@@ -26,7 +26,7 @@ TEST(Installed, StatesFollowTheDisk) {
 }
 
 TEST(Installed, WrongBytesOfTheRightSizeAreDataLoss) {
-  const ScratchFolder scratch;
+  const TemporaryFolder scratch;
   write_text(scratch / "model.gguf", "Weights");
   const Result<void> proven = prove_installed(kEntry, scratch.path(), no_progress());
   ASSERT_FALSE(proven.ok());
@@ -36,7 +36,7 @@ TEST(Installed, WrongBytesOfTheRightSizeAreDataLoss) {
 }
 
 TEST(Installed, ProvingCanBeStopped) {
-  const ScratchFolder scratch;
+  const TemporaryFolder scratch;
   write_text(scratch / "model.gguf", "weights");
   RecordingProgress progress;
   progress.stop_at = "checking";
@@ -49,7 +49,7 @@ TEST(Installed, AFolderEntryOpensTheFolder) {
   const CatalogEntry entry = {"toy", "Toy", "none", {}, kOther};
   EXPECT_EQ(opened_path(entry, "/m/toy"), std::filesystem::path("/m/toy"));
   EXPECT_EQ(opened_path(kEntry, "/m/toy"), std::filesystem::path("/m/toy/model.gguf"));
-  const ScratchFolder scratch;
+  const TemporaryFolder scratch;
   write_text(scratch / "model.gguf", "weights");
   EXPECT_EQ(installed_state(entry, scratch.path()), InstallState::kBroken) << "sub/extra.txt is missing";
 }

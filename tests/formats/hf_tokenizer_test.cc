@@ -3,12 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/formats/temporary_folder.h"
+#include "tests/temporary.h"
 
 namespace accelerate {
 namespace {
 
-using testing::TemporaryFolder;
 using ::testing::ElementsAre;
 
 constexpr const char* kTokenizer = R"({"added_tokens":[{"id":1,"content":"<s>"},{"id":2,"content":"</s>"}],"model":{"vocab":{"<unk>":0,"a":3}}})";

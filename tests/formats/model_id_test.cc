@@ -7,13 +7,12 @@
 #include "accelerate/base/sha256.h"
 #include "accelerate/formats/open.h"
 #include "tests/formats/gguf_writer.h"
-#include "tests/formats/temporary_folder.h"
+#include "tests/temporary.h"
 
 namespace accelerate {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::TemporaryFolder;
 
 struct Fixture {
   TemporaryFolder folder;

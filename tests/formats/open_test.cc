@@ -8,14 +8,13 @@
 #include "accelerate/core/graph.h"
 #include "accelerate/models/families.h"
 #include "tests/formats/gguf_writer.h"
-#include "tests/formats/temporary_folder.h"
+#include "tests/temporary.h"
 #include "tests/real_models.h"
 
 namespace accelerate {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::TemporaryFolder;
 using ::testing::HasSubstr;
 
 fs::path fixture(const std::string& name) { return fs::path(ACC_TEST_DATA) / "fixtures" / name; }

@@ -114,7 +114,7 @@ TEST(MatmulSteps, WorkersSideBySideTakeEveryColumnOnce) {
   for (int round = 0; round < 20; ++round) {
     h.batch({{0, 3}});
     calls.clear();
-    pool.run([&](const Worker& worker) {
+    pool.run([&](const PoolWorker& worker) {
       for (const PlannedStep& planned : plan.steps) {
         if (const MatmulStep* step = std::get_if<MatmulStep>(&planned.step)) run_matmul_step(h.state, *step, {worker.index, worker.count});
         worker.barrier();

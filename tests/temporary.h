@@ -1,4 +1,4 @@
-// Helpers of the ground-floor tests: a folder that goes away with the test, and a variable that is put back.
+// A folder that goes away with the test, and a variable that is put back.
 #pragma once
 
 #include <cstdlib>
@@ -16,7 +16,7 @@ namespace accelerate {
 class TemporaryFolder {
  public:
   TemporaryFolder() {
-    std::string name = ::testing::TempDir() + "/acc_base_XXXXXX";
+    std::string name = ::testing::TempDir() + "acc_test_XXXXXX";
     EXPECT_NE(::mkdtemp(name.data()), nullptr);
     path_ = name;
   }
