@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Paired run against llama.cpp built without AMX: same weights, same threads, the two in turn, round by round.
 
-    python3 bench/peers/llama_cpp.py [--rounds 7] [--prompt 512] [--generate 128] [--output bench/results/NAME.json]
+    python3 bench/peers/llama_cpp.py [--rounds 7] [--prompt 512] [--generate 128] [--output bench/results/NAME.json]   # and NAME.md
 
 The peer is built once from the source package llama-cpp-python into the cache (about 6 minutes on 2 cores). Its Q4_0 and
 Q8_0 files are made from the default model's Q4_1 by its own llama-quantize, so both engines read the same bytes.
@@ -117,14 +117,20 @@ def main():
     report = {"date": datetime.date.today().isoformat(), "peer": PACKAGE + " (vendored llama.cpp), clang 19, no AMX",
               "machine": json.loads(run(OURS, "devices", "--json", stdout=subprocess.PIPE).stdout),
               "prompt": options.prompt, "generate": options.generate, "threads": options.threads, "rounds": options.rounds, "results": {}}
-    print("| format | what | ours tok/s (min-max) | llama.cpp tok/s (min-max) | ratio (min-max) |\n|---|---|---|---|---|")
+    lines = ["| format | what | ours tok/s (min-max) | llama.cpp tok/s (min-max) | ratio (min-max) |", "|---|---|---|---|---|"]
+    print("\n".join(lines))
     for name, path in make_files(peer).items():
         report["results"][name] = compare(peer, path, options)
         for what, row in report["results"][name].items():
             cells = [f"{row[k]['median']:.{d}f} ({row[k]['min']:.{d}f}-{row[k]['max']:.{d}f})" for k, d in (("ours", 0), ("peer", 0), ("ratio", 2))]
-            print(f"| {name} | {what} | {' | '.join(cells)} |", flush=True)
+            lines.append(f"| {name} | {what} | {' | '.join(cells)} |")
+            print(lines[-1], flush=True)
     if options.output:
         options.output.write_text(json.dumps(report, indent=1) + "\n")
+        head = (f"# {report['date']}, {report['machine']['cpu']['model']}, {options.threads} threads: against llama.cpp\n\n"
+                f"`bench/peers/llama_cpp.py`, SmolLM2-135M, peer {report['peer']}; medians (min-max) of {options.rounds} rounds, the two "
+                f"in turn; prefill of {options.prompt} tokens, decode of {options.generate} from an empty context.\n\n")
+        options.output.with_suffix(".md").write_text(head + "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
