@@ -5,6 +5,8 @@ export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 BUILD := build/release
 BINARY := $(BUILD)/ipfs-accelerate
+# A terminal sees every step of a build; a log sees what went wrong.
+NINJA := ninja -C $(BUILD) $(shell [ -t 2 ] || echo --quiet)
 MODEL ?= smollm2
 PROMPT ?= What is the capital of France?
 
@@ -14,8 +16,8 @@ help: ## this list
 
 build: ## the release binary, build/release/ipfs-accelerate
 	@tools/setup build
-	@[ -e $(BUILD)/build.ninja ] || cmake --preset release >/dev/null
-	@ninja -C $(BUILD) --quiet ipfs-accelerate
+	@[ -e $(BUILD)/build.ninja ] || { echo "building for the first time: about 5 minutes on 2 cores" >&2; cmake --preset release >/dev/null; }
+	@$(NINJA) ipfs-accelerate
 
 run: build ## one answer: make run [MODEL=path|alias] [PROMPT="..."]
 	@$(BINARY) run "$(MODEL)" "$(PROMPT)"

@@ -63,6 +63,7 @@ struct MemoryEstimate {
 struct Support {
   bool yes = false;
   std::string reason;          // for a no: names the missing part
+  ErrorCode code = ErrorCode::kUnavailable;  // of a no, as an error would have it: out_of_range, resource_exhausted ...
   uint64_t memory_bytes = 0;   // for a yes: memory.total()
   MemoryEstimate memory;       // its parts, where the backend knows them
 };

@@ -133,8 +133,9 @@ Result<std::shared_ptr<Endpoint>> Engine::open(const std::string& word, const Op
                                        .backends = probed, .detect = options.hardware != "auto"}));
     const PlanEntry* best = plan.best();
     if (!best) {
-      return Error{ErrorCode::kUnavailable, fmt::format("[engine] no target can run '{}' with hardware '{}'; got {}", opened.name,
-                                                        options.hardware, plan.refusal())};
+      const Error refusal = plan.refusal();
+      return Error{refusal.code, fmt::format("[engine] no target can run '{}' with hardware '{}'; got {}", opened.name, options.hardware,
+                                             refusal.message)};
     }
     std::shared_ptr<const Model> model = std::move(opened.model);
     ACC_TRY(Compiled compiled, best->backend->compile(model, best->target.device, options.compile, progress));
@@ -207,7 +208,7 @@ Result<ModelDescription> Engine::describe(const std::string& word, const OpenOpt
     description.memory_kv_bytes = best->memory.kv;
     description.memory_buffers_bytes = best->memory.buffers;
   } else {
-    description.refusal = plan.refusal();
+    description.refusal = plan.refusal().message;
   }
   return description;
 }

@@ -1,6 +1,7 @@
 #include "accelerate/engine/planner.h"
 
 #include <algorithm>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -8,6 +9,8 @@
 
 namespace accelerate {
 namespace {
+
+constexpr std::string_view kUnserved = "no backend of this build serves";
 
 bool known_hardware(std::string_view name) {
   return std::any_of(hardware_names().begin(), hardware_names().end(), [&](const auto& h) { return h.name == name; });
@@ -18,6 +21,7 @@ void add_entries(const PlanRequest& request, Backend& backend, const Verdict& ve
   PlanEntry entry{.hardware = verdict.hardware, .target = {backend.about().name, {}}, .backend = &backend, .reason = "", .memory = {}};
   if (verdict.state != Verdict::State::kAvailable) {
     entry.reason = fmt::format("{}: {}", verdict_state_name(verdict.state), verdict.reason);
+    if (verdict.state == Verdict::State::kBroken) entry.code = ErrorCode::kFailedPrecondition;
     entries.push_back(std::move(entry));
     return;
   }
@@ -26,6 +30,7 @@ void add_entries(const PlanRequest& request, Backend& backend, const Verdict& ve
     const Support support = backend.supports(request.model, device, request.compile);
     entry.yes = support.yes;
     entry.reason = support.yes ? "not measured yet: by the default priority of " + verdict.hardware : support.reason;
+    entry.code = support.code;
     entry.memory = support.memory;
     entries.push_back(entry);
   }
@@ -41,7 +46,7 @@ void add_hardware(const PlanRequest& request, std::string_view name, std::vector
     }
   }
   if (served) return;
-  std::string reason = "no backend of this build serves it";
+  std::string reason(kUnserved);
   if (request.detect) {
     const Verdict seen = detect_unserved(name);
     reason = fmt::format("{}: {}", verdict_state_name(seen.state), seen.reason);
@@ -62,12 +67,20 @@ void add_target(const PlanRequest& request, std::vector<PlanEntry>& entries) {
 
 }  // namespace
 
-std::string Plan::refusal() const {
-  std::string text;
+Error Plan::refusal() const {
+  std::string reasons, unserved;
+  std::optional<ErrorCode> code;
   for (const PlanEntry& entry : entries) {
-    if (!entry.yes) text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", entry.hardware, entry.reason);
+    if (entry.yes) continue;
+    if (entry.reason == kUnserved) {
+      unserved += fmt::format(" {}", entry.hardware);
+      continue;
+    }
+    reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", entry.hardware, entry.reason);
+    code = code.value_or(entry.code) == entry.code ? entry.code : ErrorCode::kUnavailable;
   }
-  return text;
+  if (!unserved.empty()) reasons += fmt::format("{}{}:{}", reasons.empty() ? "" : "; ", kUnserved, unserved);
+  return {code.value_or(ErrorCode::kUnavailable), std::move(reasons)};
 }
 
 Result<Plan> make_plan(const PlanRequest& request) {

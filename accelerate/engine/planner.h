@@ -27,6 +27,7 @@ struct PlanEntry {
   Backend* backend = nullptr;  // not owned; null when no backend serves the name
   bool yes = false;
   std::string reason;          // why, or why not
+  ErrorCode code = ErrorCode::kUnavailable;  // of a no
   MemoryEstimate memory;       // for a yes
 };
 
@@ -34,8 +35,9 @@ struct Plan {
   std::vector<PlanEntry> entries;  // every yes before every no, each group in priority order
   /// The first yes, or null.
   const PlanEntry* best() const { return !entries.empty() && entries.front().yes ? &entries.front() : nullptr; }
-  /// The reasons of all entries as one text; for errors.
-  std::string refusal() const;
+  /// Why nothing can run it: every no's reason, names without a backend last and together. Its code is that of the
+  /// backends' refusals where they agree, else unavailable.
+  Error refusal() const;
 };
 
 struct PlanRequest {

@@ -51,8 +51,19 @@ TEST(Planner, ARefusalOfTheBackendIsANoWithItsReason) {
   const Result<Plan> plan = bench.plan("auto");
   ASSERT_TRUE(plan);
   EXPECT_EQ(to_string(plan->best()->target), "fake@cpu:0");
-  EXPECT_THAT(plan->refusal(), HasSubstr("cuda: no kernel for Q5_1"));
+  EXPECT_THAT(plan->refusal().message, HasSubstr("cuda: no kernel for Q5_1"));
   EXPECT_EQ(plan->best()->memory.total(), 60u);
+}
+
+TEST(Planner, ARefusalHasTheBackendsReasonFirstAndItsCode) {
+  Bench bench;
+  bench.gpu.support = {.yes = false, .reason = "no memory", .code = ErrorCode::kResourceExhausted};
+  bench.cpu.support = {.yes = false, .reason = "no memory either", .code = ErrorCode::kResourceExhausted};
+  const Error refusal = bench.plan("auto")->refusal();
+  EXPECT_EQ(refusal.code, ErrorCode::kResourceExhausted);
+  EXPECT_THAT(refusal.message, ::testing::StartsWith("cuda: no memory; cuda: no memory; cpu: no memory either; no backend of this build serves: max"));
+  bench.cpu.support.code = ErrorCode::kOutOfRange;
+  EXPECT_EQ(bench.plan("auto")->refusal().code, ErrorCode::kUnavailable) << "they differ";
 }
 
 TEST(Planner, ANamedHardwareIsThatAndNothingElse) {
@@ -63,7 +74,8 @@ TEST(Planner, ANamedHardwareIsThatAndNothingElse) {
   const Result<Plan> plan = bench.plan("cuda");
   ASSERT_TRUE(plan);
   EXPECT_EQ(plan->best(), nullptr) << "never the next one silently";
-  EXPECT_EQ(plan->refusal(), "cuda: broken: driver too old");
+  EXPECT_EQ(plan->refusal().message, "cuda: broken: driver too old");
+  EXPECT_EQ(plan->refusal().code, ErrorCode::kFailedPrecondition);
 }
 
 TEST(Planner, HardwareWithoutABackendSaysWhy) {
@@ -72,8 +84,10 @@ TEST(Planner, HardwareWithoutABackendSaysWhy) {
     const Result<Plan> plan = bench.plan("qnn", detect);
     ASSERT_TRUE(plan);
     EXPECT_EQ(plan->best(), nullptr);
-    EXPECT_THAT(plan->refusal(), HasSubstr("qnn: "));
-    EXPECT_GT(plan->refusal().size(), std::string("qnn: absent: ").size()) << plan->refusal();
+    const Error refusal = plan->refusal();
+    EXPECT_EQ(refusal.code, ErrorCode::kUnavailable);
+    if (!detect) EXPECT_EQ(refusal.message, "no backend of this build serves: qnn");
+    else EXPECT_THAT(refusal.message, ::testing::StartsWith("qnn: absent: "));
   }
 }
 
@@ -94,7 +108,7 @@ TEST(Planner, UnknownNamesListTheOnesThatExist) {
     const Result<Plan> plan = bench.plan(name);
     ASSERT_FALSE(plan && plan->best()) << name;
     if (plan) {
-      EXPECT_FALSE(plan->refusal().empty()) << name;
+      EXPECT_FALSE(plan->refusal().message.empty()) << name;
       continue;
     }
     EXPECT_EQ(plan.error().code, ErrorCode::kInvalidArgument) << name;

@@ -18,7 +18,7 @@ namespace {
 /// What the table does to activations where exactness was not asked for.
 std::string kernel_notes(Isa isa) { return isa == Isa::kAvx512Bf16 ? "activations bf16 in matrix products, f32 elsewhere" : "activations f32"; }
 
-Support no(std::string reason) { return {.yes = false, .reason = std::move(reason), .memory_bytes = 0, .memory = {}}; }
+Support no(const Error& error) { return {.yes = false, .reason = error.message, .code = error.code, .memory_bytes = 0, .memory = {}}; }
 
 class CpuBackend final : public Backend {
  public:
@@ -51,9 +51,9 @@ class CpuBackend final : public Backend {
   }
 
   Support supports(const Model& model, const Device& device, const CompileOptions& options) const override {
-    if (const Result<void> able = check(model, device, options); !able) return no(able.error().message);
+    if (const Result<void> able = check(model, device, options); !able) return no(able.error());
     const Result<MemoryEstimate> memory = estimate_memory(model, options, machine());
-    if (!memory) return no(memory.error().message);
+    if (!memory) return no(memory.error());
     return {.yes = true, .reason = "", .memory_bytes = memory->total(), .memory = *memory};
   }
 
