@@ -13,6 +13,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "accelerate/base/result.h"
@@ -20,6 +21,8 @@
 namespace accelerate {
 
 inline constexpr size_t kStopStringsMax = 4;  // as the OpenAI API has it
+inline constexpr size_t kLogitBiasMax = 1024;   // biased tokens of one request: each costs an addition a step
+inline constexpr uint32_t kTopLogprobsMax = 20;  // as the OpenAI API has it
 
 struct Message {
   std::string role;     // system | user | assistant | tool
@@ -31,6 +34,9 @@ struct SamplingOptions {
   float top_p = 1.0f;         // (0, 1]
   float min_p = 0.0f;         // [0, 1]
   uint32_t top_k = 0;         // 0 = all
+  float frequency_penalty = 0.0f, presence_penalty = 0.0f;  // [-2, 2]; text/logit_shaper.h has the formulas
+  float repetition_penalty = 1.0f;                          // (0, 10]
+  std::vector<std::pair<uint32_t, float>> logit_bias;       // token id, [-100, 100]; at most kLogitBiasMax
   std::optional<uint64_t> seed;  // nothing = drawn by the endpoint and told in the Reply
 };
 
@@ -42,6 +48,7 @@ struct Request {
   SamplingOptions sampling;
   std::optional<uint32_t> max_tokens;         // nothing = what the context leaves
   std::vector<std::string> stop;              // at most kStopStringsMax, none empty
+  std::optional<uint32_t> top_logprobs;       // Part::logprobs with so many alternatives, at most kTopLogprobsMax
   bool ignore_end = false;                    // go on past end-of-generation tokens (benchmarks)
 };
 
@@ -54,11 +61,20 @@ struct Usage {
   uint32_t prompt_tokens = 0, completion_tokens = 0, cached_tokens = 0;
 };
 
+/// How probable the model found a token, before any option of sampling.
+struct TokenLogprob {
+  uint32_t token = 0;
+  float logprob = 0;              // natural logarithm
+  std::string bytes;              // what the token adds to the text; may begin or end inside a character
+  std::vector<TokenLogprob> top;  // the likeliest tokens, best first; these have no `top` of their own
+};
+
 /// A piece of an answer: complete UTF-8 characters only; may be empty when a token ends inside a character.
 struct Part {
   std::string text;
   std::vector<uint32_t> tokens;
   std::chrono::steady_clock::time_point pushed_at{};  // set by Stream::push
+  std::vector<TokenLogprob> logprobs;                 // one a token, where Request::top_logprobs asked for them
 };
 
 /// What is known when an answer is over.

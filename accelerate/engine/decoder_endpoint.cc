@@ -42,6 +42,7 @@ class DecoderEndpoint final : public Endpoint {
 
  private:
   Result<Prompt> make_prompt(const Request& request) const;
+  Result<void> check_outputs(const Request& request) const;
   Result<uint32_t> tokens_max(const Request& request, size_t prompt_tokens) const;
   Result<std::shared_ptr<Stream>> start(const Request& request, Prompt prompt, bool counted);
   void count_end(const Result<Reply>& result);
@@ -76,6 +77,18 @@ Result<Prompt> DecoderEndpoint::make_prompt(const Request& request) const {
   return Prompt{*request.tokens, true};
 }
 
+Result<void> DecoderEndpoint::check_outputs(const Request& request) const {
+  if (request.top_logprobs.value_or(0) > kTopLogprobsMax) {
+    return Error{ErrorCode::kInvalidArgument, fmt::format("[engine] at most {} top logprobs are given; got {}", kTopLogprobsMax, *request.top_logprobs)};
+  }
+  for (const auto& [token, bias] : request.sampling.logit_bias) {
+    if (token >= program_->vocabulary()) {
+      return Error{ErrorCode::kInvalidArgument, fmt::format("[engine] logit_bias names tokens below {}; got {}", program_->vocabulary(), token)};
+    }
+  }
+  return {};
+}
+
 Result<uint32_t> DecoderEndpoint::tokens_max(const Request& request, size_t prompt_tokens) const {
   if (prompt_tokens == 0) return Error{ErrorCode::kInvalidArgument, "[engine] a prompt has at least one token; got none"};
   if (request.max_tokens && *request.max_tokens == 0) {
@@ -93,6 +106,7 @@ Result<uint32_t> DecoderEndpoint::tokens_max(const Request& request, size_t prom
 
 Result<std::shared_ptr<Stream>> DecoderEndpoint::generate(const Request& request) {
   ACC_TRY_VOID(check_sampling(request.sampling));
+  ACC_TRY_VOID(check_outputs(request));
   ACC_TRY(Prompt prompt, make_prompt(request));
   // Tokenizers may know more tokens than the model has rows for (Gemma 3's for images).
   for (const uint32_t token : prompt.tokens) {
@@ -113,12 +127,13 @@ Result<std::shared_ptr<Stream>> DecoderEndpoint::start(const Request& request, P
   if (request.max_tokens && *request.max_tokens > most) {
     reply.notes.push_back(fmt::format("max_tokens {} is beyond the context: at most {} tokens are left", *request.max_tokens, most));
   }
+  LogitShaper shaper(request.sampling, prompt.tokens);
   auto job = std::make_unique<Job>();
   job->tokens = std::move(prompt.tokens);
   const uint32_t prompt_tokens = reply.usage.prompt_tokens;
-  TextAnswerParts parts{.stream = stream, .tokenizer = tokenizer_, .sampler = Sampler(request.sampling, seed), .stop = std::move(stop),
-                        .stop_strings = request.stop, .continues_text = prompt.continues_text, .ignore_end = request.ignore_end,
-                        .tokens_max = most, .reply = std::move(reply), .on_end = {}};
+  TextAnswerParts parts{.stream = stream, .tokenizer = tokenizer_, .shaper = std::move(shaper),
+                        .sampler = Sampler(request.sampling, seed), .stop = std::move(stop), .stop_strings = request.stop, .continues_text = prompt.continues_text, .ignore_end = request.ignore_end,
+                        .top_logprobs = request.top_logprobs, .tokens_max = most, .reply = std::move(reply), .on_end = {}};
   if (counted) parts.on_end = [this](const Result<Reply>& result) { count_end(result); };
   job->answer = std::make_unique<TextAnswer>(std::move(parts));
   ACC_TRY_VOID(scheduler_.submit(std::move(job)));

@@ -1,5 +1,7 @@
 #include "accelerate/engine/text_answer.h"
 
+#include "accelerate/text/token_logprobs.h"
+
 namespace accelerate {
 namespace {
 
@@ -22,41 +24,42 @@ void TextAnswer::started() {
 
 bool TextAnswer::take(std::span<const float> logits) {
   Reply& reply = parts_.reply;
-  const Result<Sampled> sampled = parts_.sampler.sample(logits);
+  const Result<uint32_t> sampled = parts_.sampler.sample(parts_.shaper.shaped(logits));
   if (!sampled) {
     fail(sampled.error());
     return false;
   }
-  last_token_ = sampled->token;
+  last_token_ = *sampled;
+  parts_.shaper.took(last_token_);
   if (++reply.usage.completion_tokens == 1) {
     first_token_ = Clock::now();
     reply.ttft_ms = ms_between(called_, first_token_);
   }
-  if (!parts_.ignore_end && parts_.tokenizer->is_end_of_generation(last_token_)) return end(FinishReason::kStop, "", {});
+  if (!parts_.ignore_end && parts_.tokenizer->is_end_of_generation(last_token_)) return end(FinishReason::kStop, {});
   StopMatcher::Step step = parts_.stop.push(detokenizer_.push(last_token_));
+  Part part{.text = std::move(step.text), .tokens = {last_token_}, .logprobs = {}};
+  if (parts_.top_logprobs) part.logprobs.push_back(token_logprob(logits, last_token_, *parts_.top_logprobs, *parts_.tokenizer));
   if (step.matched) {
     reply.stop_string = parts_.stop_strings[*step.matched];
-    return end(FinishReason::kStop, std::move(step.text), {last_token_});
+    return end(FinishReason::kStop, std::move(part));
   }
-  if (reply.usage.completion_tokens >= parts_.tokens_max) {
-    return end(FinishReason::kLength, std::move(step.text), {last_token_});
-  }
-  parts_.stream->push({std::move(step.text), {last_token_}});
+  if (reply.usage.completion_tokens >= parts_.tokens_max) return end(FinishReason::kLength, std::move(part));
+  parts_.stream->push(std::move(part));
   return true;  // a cancelled stream is dropped by the scheduler before the next step
 }
 
 // What is held back comes out, unless a stop string cut it off.
-bool TextAnswer::end(FinishReason reason, std::string text, std::vector<uint32_t> tokens) {
+bool TextAnswer::end(FinishReason reason, Part part) {
   Reply& reply = parts_.reply;
   if (reply.stop_string.empty()) {
     const StopMatcher::Step last = parts_.stop.push(detokenizer_.finish());
-    text += last.text;
+    part.text += last.text;
     if (last.matched) reply.stop_string = parts_.stop_strings[*last.matched];
-    else text += parts_.stop.finish();
+    else part.text += parts_.stop.finish();
   }
   reply.finish_reason = reply.stop_string.empty() ? reason : FinishReason::kStop;
   reply.decode_ms = ms_between(first_token_, Clock::now());
-  if (!text.empty() || !tokens.empty()) parts_.stream->push({std::move(text), std::move(tokens)});
+  if (!part.text.empty() || !part.tokens.empty()) parts_.stream->push(std::move(part));
   const Result<Reply> result = reply;
   if (parts_.on_end) parts_.on_end(result);
   parts_.stream->finish(result);

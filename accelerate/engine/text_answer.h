@@ -6,11 +6,13 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "accelerate/core/request.h"
 #include "accelerate/engine/scheduler.h"
 #include "accelerate/text/detokenizer.h"
+#include "accelerate/text/logit_shaper.h"
 #include "accelerate/text/sampler.h"
 #include "accelerate/text/stop_strings.h"
 
@@ -19,11 +21,13 @@ namespace accelerate {
 struct TextAnswerParts {
   std::shared_ptr<Stream> stream;
   std::shared_ptr<const Tokenizer> tokenizer;
+  LogitShaper shaper;
   Sampler sampler;
   StopMatcher stop;
   std::vector<std::string> stop_strings;     // for Reply::stop_string
   bool continues_text = false;               // a raw prompt: the answer goes on where the prompt ended
   bool ignore_end = false;
+  std::optional<uint32_t> top_logprobs;      // as Request::top_logprobs
   uint32_t tokens_max = 1;                   // at least 1
   Reply reply;                               // served_by, seed, notes, usage.prompt_tokens filled by the endpoint
   std::function<void(const Result<Reply>&)> on_end;  // before the stream finishes; for the endpoint's counters
@@ -40,7 +44,7 @@ class TextAnswer final : public Answer {
 
  private:
   using Clock = std::chrono::steady_clock;
-  bool end(FinishReason reason, std::string text, std::vector<uint32_t> tokens);
+  bool end(FinishReason reason, Part part);
 
   TextAnswerParts parts_;
   Detokenizer detokenizer_;

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cmath>
 #include <future>
+#include <iterator>
 #include <vector>
 
 #include <fmt/format.h>
@@ -35,18 +36,20 @@ struct StreamForm {
   bool roles;
   std::string_view prompt_param;
   bool include_usage;
+  uint32_t n;  // answers to each prompt
 };
 
 // Sends one streamed answer: headers with the first token, then chunks, ends, usage, [DONE].
 class EventSender {
  public:
   EventSender(const Responder& to, const ReplyHead& head, const StreamForm& form, const EndpointInfo& info, size_t choices)
-      : to_(to), head_(head), form_(form), target_(info.target), role_told_(choices, !form.roles) {}
+      : to_(to), head_(head), form_(form), target_(info.target), role_told_(choices, !form.roles), text_offsets_(choices, 0) {}
 
   bool part(size_t index, const Part& part) {
-    if (part.text.empty() && role_told_[index]) return true;  // a token that ends inside a character says nothing yet
+    const bool empty = part.text.empty() && part.logprobs.empty();
+    if (empty && role_told_[index]) return true;  // a token that ends inside a character says nothing yet
     if (!begin(index)) return false;
-    return part.text.empty() || chunk({.index = static_cast<uint32_t>(index), .text = part.text});
+    return empty || chunk({.index = static_cast<uint32_t>(index), .text = part.text, .logprobs = part.logprobs, .text_offset = &text_offsets_[index]});
   }
 
   bool end(size_t index, const Result<Reply>& raw) {
@@ -55,9 +58,7 @@ class EventSender {
       fail(api_error(result.error(), form_.prompt_param));
       return false;
     }
-    usage_.prompt_tokens += result->usage.prompt_tokens;
-    usage_.completion_tokens += result->usage.completion_tokens;
-    usage_.cached_tokens += result->usage.cached_tokens;
+    add_usage(usage_, result->usage, index, form_.n);
     return begin(index) && chunk({.index = static_cast<uint32_t>(index), .text = "", .end = &*result});
   }
 
@@ -87,6 +88,7 @@ class EventSender {
   const StreamForm& form_;
   std::string target_;
   std::vector<bool> role_told_;
+  std::vector<size_t> text_offsets_;  // characters sent, for logprobs of completions
   Usage usage_;
   bool begun_ = false;
 };
@@ -102,12 +104,14 @@ void send_stream(std::span<const std::shared_ptr<Stream>> streams, const Respond
 
 // Collects whole answers; nothing when the client left or a refusal was sent.
 std::optional<std::vector<FinishedChoice>> collect(std::span<const std::shared_ptr<Stream>> streams, const Responder& to,
-                                                   std::string_view prompt_param) {
+                                                   std::string_view prompt_param, bool logprobs_wanted) {
   std::vector<FinishedChoice> choices(streams.size());
+  for (FinishedChoice& choice : choices) choice.logprobs_wanted = logprobs_wanted;
   const Followed end = follow(
       streams, to.writer,
-      [&](size_t index, const Part& part) {
+      [&](size_t index, Part part) {
         choices[index].text += part.text;
+        std::move(part.logprobs.begin(), part.logprobs.end(), std::back_inserter(choices[index].logprobs));
         return true;
       },
       [&](size_t index, const Result<Reply>& raw) {
@@ -118,6 +122,25 @@ std::optional<std::vector<FinishedChoice>> collect(std::span<const std::shared_p
       });
   if (end != Followed::kDone) return std::nullopt;
   return choices;
+}
+
+// n answers to each request, those of one prompt side by side; none, and a refusal sent, when one is refused.
+std::vector<std::shared_ptr<Stream>> start_answers(Endpoint& endpoint, std::span<const Request> requests, uint32_t n, const Responder& to,
+                                                   std::string_view prompt_param) {
+  std::vector<std::shared_ptr<Stream>> streams;
+  for (Request request : requests) {
+    for (uint32_t i = 0; i < n; ++i) {
+      Result<std::shared_ptr<Stream>> stream = endpoint.generate(request);
+      if (!stream) {
+        for (const auto& started : streams) started->cancel();
+        to.fail(api_error(stream.error(), prompt_param));
+        return {};
+      }
+      streams.push_back(std::move(*stream));
+      if (request.sampling.seed) ++*request.sampling.seed;  // answers of one prompt differ, and repeat with the seed
+    }
+  }
+  return streams;
 }
 
 // Runs embed() beside this thread, which watches the client meanwhile. Nothing when the client left.
@@ -195,18 +218,18 @@ void OpenAiDoor::chat(std::string_view body, const Responder& to) const {
   if (!parsed.ok()) return void(to.fail(parsed.error()));
   Parsed<std::shared_ptr<Endpoint>> endpoint = find(parsed->model);
   if (!endpoint.ok()) return void(to.fail(endpoint.error()));
-  const Result<std::shared_ptr<Stream>> stream = (*endpoint)->generate(parsed->request);
-  if (!stream) return void(to.fail(api_error(stream.error(), "messages")));
+  const auto streams = start_answers(**endpoint, {&parsed->request, 1}, parsed->n, to, "messages");
+  if (streams.empty()) return;
   const EndpointInfo& info = (*endpoint)->info();
   ReplyHead head = make_reply_head("chatcmpl-", info);
   if (parsed->stream) {
     head.usage_member = parsed->include_usage;
     const StreamForm form{.object = kChatChunkObject, .chunk = chat_chunk_json, .roles = true, .prompt_param = "messages",
-                          .include_usage = parsed->include_usage};
-    return send_stream({&*stream, 1}, to, head, form, info);
+                          .include_usage = parsed->include_usage, .n = parsed->n};
+    return send_stream(streams, to, head, form, info);
   }
-  const auto choices = collect({&*stream, 1}, to, "messages");
-  if (choices) to.json(chat_completion_json(head, choices->front()), {{std::string(kTargetHeader), choices->front().reply.served_by}});
+  const auto choices = collect(streams, to, "messages", parsed->request.top_logprobs.has_value());
+  if (choices) to.json(chat_completion_json(head, *choices), {{std::string(kTargetHeader), choices->front().reply.served_by}});
 }
 
 void OpenAiDoor::completion(std::string_view body, const Responder& to) const {
@@ -214,25 +237,18 @@ void OpenAiDoor::completion(std::string_view body, const Responder& to) const {
   if (!parsed.ok()) return void(to.fail(parsed.error()));
   Parsed<std::shared_ptr<Endpoint>> endpoint = find(parsed->model);
   if (!endpoint.ok()) return void(to.fail(endpoint.error()));
-  std::vector<std::shared_ptr<Stream>> streams;
-  for (const Request& request : parsed->prompts) {
-    Result<std::shared_ptr<Stream>> stream = (*endpoint)->generate(request);
-    if (!stream) {
-      for (const auto& started : streams) started->cancel();
-      return void(to.fail(api_error(stream.error(), "prompt")));
-    }
-    streams.push_back(std::move(*stream));
-  }
+  const auto streams = start_answers(**endpoint, parsed->prompts, parsed->n, to, "prompt");
+  if (streams.empty()) return;
   const EndpointInfo& info = (*endpoint)->info();
   ReplyHead head = make_reply_head("cmpl-", info);
   if (parsed->stream) {
     head.usage_member = parsed->include_usage;
     const StreamForm form{.object = kTextChunkObject, .chunk = text_chunk_json, .roles = false, .prompt_param = "prompt",
-                          .include_usage = parsed->include_usage};
+                          .include_usage = parsed->include_usage, .n = parsed->n};
     return send_stream(streams, to, head, form, info);
   }
-  const auto choices = collect(streams, to, "prompt");
-  if (choices) to.json(text_completion_json(head, *choices), {{std::string(kTargetHeader), choices->front().reply.served_by}});
+  const auto choices = collect(streams, to, "prompt", parsed->prompts.front().top_logprobs.has_value());
+  if (choices) to.json(text_completion_json(head, *choices, parsed->n), {{std::string(kTargetHeader), choices->front().reply.served_by}});
 }
 
 void OpenAiDoor::embeddings(std::string_view body, const Responder& to) const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <limits>
 
 #include <fmt/format.h>
@@ -29,7 +30,6 @@ Parsed<Json> parse_body(std::string_view text) {
   return std::move(*body);
 }
 
-bool is_zero(const Json& value) { return value.is_number() && value.get<double>() == 0; }
 bool is_false(const Json& value) { return value.is_boolean() && !value.get<bool>(); }
 bool is_empty(const Json& value) { return (value.is_array() || value.is_object()) && value.empty(); }
 bool is_one(const Json& value) { return value.is_number_integer() && value == 1; }
@@ -46,20 +46,12 @@ struct Refusal {
   bool (*harmless)(const Json&);
   std::string_view why;
 };
-constexpr std::array kCommonRefusals = {
-    Refusal{"n", is_one, "one choice a prompt"},
-    Refusal{"frequency_penalty", is_zero, "no penalties yet"},
-    Refusal{"presence_penalty", is_zero, "no penalties yet"},
-    Refusal{"logit_bias", is_empty, "no biases yet"},
-};
 constexpr std::array kChatRefusals = {
     Refusal{"tools", is_empty, "no tool calls yet"},
     Refusal{"tool_choice", is_none_or_auto, "no tool calls yet"},
     Refusal{"functions", is_empty, "no tool calls yet"},
     Refusal{"function_call", is_none_or_auto, "no tool calls yet"},
     Refusal{"response_format", is_text, "text only, no JSON schema yet"},
-    Refusal{"logprobs", is_false, "no log-probabilities yet"},
-    Refusal{"top_logprobs", is_zero, "no log-probabilities yet"},
     Refusal{"modalities", is_text_list, "text only"},
     Refusal{"audio", never, "text only"},
     Refusal{"reasoning_effort", is_none, "no model here takes one"},
@@ -68,7 +60,6 @@ constexpr std::array kChatRefusals = {
 };
 constexpr std::array kCompletionRefusals = {
     Refusal{"echo", is_false, "the prompt is not sent back yet"},
-    Refusal{"logprobs", never, "no log-probabilities yet"},
     Refusal{"suffix", never, "nothing is inserted"},
     Refusal{"best_of", is_one, "one choice a prompt"},
 };
@@ -121,6 +112,46 @@ void read_stream(Fields& fields, bool& stream, bool& include_usage) {
   if (inner.problem()) fields.fail(*inner.problem());
 }
 
+// {"token id": bias}, as OpenAI has it.
+void read_logit_bias(Fields& fields, std::vector<std::pair<uint32_t, float>>& bias) {
+  const Json* value = fields.find("logit_bias");
+  if (value == nullptr) return;
+  if (!value->is_object()) return fields.fail(invalid_type("logit_bias", "an object of token ids and biases", *value));
+  if (value->size() > kLogitBiasMax) {
+    return fields.fail(invalid_value("logit_bias", fmt::format("has at most {} tokens", kLogitBiasMax), std::to_string(value->size())));
+  }
+  Fields inner(*value, "logit_bias.");
+  for (const auto& [key, entry] : value->items()) {
+    uint32_t token = 0;
+    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), token);
+    if (error != std::errc() || end != key.data() + key.size()) {
+      return fields.fail(invalid_value("logit_bias", "has token ids as names", fmt::format("\"{}\"", key.substr(0, 40))));
+    }
+    float amount = 0;
+    inner.number(key, {.low = -100, .high = 100}, amount);
+    bias.emplace_back(token, amount);
+  }
+  if (inner.problem()) fields.fail(*inner.problem());
+}
+
+void read_chat_logprobs(Fields& fields, Request& request) {
+  bool wanted = false;
+  std::optional<uint32_t> top;
+  fields.boolean("logprobs", wanted);
+  fields.integer("top_logprobs", {.low = 0, .high = kTopLogprobsMax}, top);
+  if (wanted) request.top_logprobs = top.value_or(0);
+  else if (top.value_or(0) > 0) fields.fail(invalid_value("top_logprobs", "goes with \"logprobs\": true", "it without"));
+}
+
+uint32_t read_n(Fields& fields, size_t prompts) {
+  std::optional<uint32_t> n;
+  fields.integer("n", {.low = 1, .high = kChoicesMax}, n);
+  if (n.value_or(1) * prompts > kChoicesMax) {
+    fields.fail(invalid_value("n", fmt::format("times the prompts is at most {} answers", kChoicesMax), fmt::format("{} times {}", *n, prompts)));
+  }
+  return n.value_or(1);
+}
+
 // What chat and completions share.
 void read_generation(Fields& fields, Request& request) {
   SamplingOptions& sampling = request.sampling;
@@ -135,7 +166,10 @@ void read_generation(Fields& fields, Request& request) {
   fields.seed("seed", sampling.seed);
   fields.integer("max_tokens", {.low = 1, .high = kTokensMax}, request.max_tokens);
   read_stop(fields, request.stop);
-  refuse(fields, kCommonRefusals);
+  fields.number("frequency_penalty", {.low = -2, .high = 2}, sampling.frequency_penalty);
+  fields.number("presence_penalty", {.low = -2, .high = 2}, sampling.presence_penalty);
+  fields.number("repetition_penalty", {.low = 0.01, .high = 10}, sampling.repetition_penalty);
+  read_logit_bias(fields, sampling.logit_bias);
 }
 
 // A message's content: a string, or parts of type text, which are joined as they are.
@@ -254,6 +288,8 @@ Parsed<ChatRequest> parse_chat(std::string_view text) {
   read_model(fields, out.model);
   read_messages(fields, out.request.messages);
   read_generation(fields, out.request);
+  read_chat_logprobs(fields, out.request);
+  out.n = read_n(fields, 1);
   std::optional<uint32_t> max_completion_tokens;
   fields.integer("max_completion_tokens", {.low = 1, .high = kTokensMax}, max_completion_tokens);
   if (max_completion_tokens && out.request.max_tokens) {
@@ -274,8 +310,10 @@ Parsed<CompletionRequest> parse_completion(std::string_view text) {
   Request common;
   std::vector<EmbedInput> prompts;
   read_model(fields, out.model);
-  read_inputs(fields, "prompt", kCompletionPromptsMax, prompts);
+  read_inputs(fields, "prompt", kChoicesMax, prompts);
   read_generation(fields, common);
+  fields.integer("logprobs", {.low = 0, .high = kLegacyLogprobsMax}, common.top_logprobs);
+  out.n = read_n(fields, prompts.size());
   if (!common.max_tokens) common.max_tokens = kCompletionTokensDefault;
   read_stream(fields, out.stream, out.include_usage);
   refuse(fields, kCompletionRefusals);

@@ -4,8 +4,8 @@
 //   if (!chat.ok()) refuse(chat.error());
 //
 // Field names, defaults and ranges are those of OpenAI's API reference (chat, completions, embeddings). What is known there and
-// would change the answer but is not done here is refused by name, unless it says what happens anyway ("n": 1). Unknown
-// members are ignored. Two extensions: top_k and min_p. Never throws, whatever the bytes (tests/serve/request_fuzz.cc).
+// would change the answer but is not done here is refused by name, unless it says what happens anyway ("best_of": 1).
+// Unknown members are ignored. Three extensions: top_k, min_p and repetition_penalty. Never throws, whatever the bytes (tests/serve/request_fuzz.cc).
 #pragma once
 
 #include <string>
@@ -20,19 +20,23 @@ namespace accelerate {
 
 inline constexpr int kJsonDepthMax = 64;                 // a chat nests 5 levels
 inline constexpr size_t kJsonValuesMax = size_t{1} << 21;  // 16 bytes each once parsed; 2048 inputs of 1000 token ids
-inline constexpr size_t kCompletionPromptsMax = 128;     // of one request: each is a sequence of its own
+inline constexpr uint32_t kChoicesMax = 128;             // of one request, over all its prompts: each is a sequence of its own
 inline constexpr uint32_t kCompletionTokensDefault = 16;  // as OpenAI has it for /v1/completions
+
+inline constexpr uint32_t kLegacyLogprobsMax = 5;         // "logprobs" of /v1/completions, as OpenAI has it
 
 struct ChatRequest {
   std::string model;
   Request request;
+  uint32_t n = 1;  // answers; the i-th has the seed given plus i
   bool stream = false;
   bool include_usage = false;
 };
 
 struct CompletionRequest {
   std::string model;
-  std::vector<Request> prompts;  // one answer each
+  std::vector<Request> prompts;
+  uint32_t n = 1;  // answers to each prompt; the i-th has the seed given plus i
   bool stream = false;
   bool include_usage = false;
 };

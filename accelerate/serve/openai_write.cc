@@ -9,6 +9,7 @@
 
 #include "accelerate/base/json.h"
 #include "accelerate/serve/base64.h"
+#include "accelerate/serve/openai_logprobs.h"
 
 namespace accelerate {
 namespace {
@@ -37,13 +38,21 @@ Json head_json(const ReplyHead& head, std::string_view object) {
 
 Json chunk_json(const ReplyHead& head, std::string_view object, const ChunkStep& step, Json choice) {
   choice["index"] = step.index;
-  choice["logprobs"] = nullptr;
   choice["finish_reason"] = step.end == nullptr ? Json(nullptr) : Json(finish_reason_name(step.end->finish_reason));
   Json out = head_json(head, object);
   out["choices"] = Json::array({std::move(choice)});
   if (head.usage_member) out["usage"] = nullptr;
   if (step.end != nullptr) out["ipfs_accelerate"] = own_json(*step.end);
   return out;
+}
+
+std::string whole_json(Json out, Json list, std::span<const FinishedChoice> choices, uint32_t n) {
+  Json own = Json::array();
+  for (const FinishedChoice& choice : choices) own.push_back(own_json(choice.reply));
+  out["choices"] = std::move(list);
+  out["usage"] = usage_json(total_usage(choices, n));
+  out["ipfs_accelerate"] = choices.size() == 1 ? Json(own[0]) : std::move(own);
+  return dump_json(out);
 }
 
 // FNV-1a: a fingerprint needs to differ, not to resist anybody.
@@ -85,53 +94,55 @@ ReplyHead make_reply_head(std::string_view id_prefix, const EndpointInfo& info) 
           .created_unix_s = static_cast<int64_t>(std::time(nullptr))};
 }
 
-Usage total_usage(std::span<const FinishedChoice> choices) {
+void add_usage(Usage& total, const Usage& one, size_t index, uint32_t n) {
+  total.completion_tokens += one.completion_tokens;
+  if (index % n != 0) return;
+  total.prompt_tokens += one.prompt_tokens;
+  total.cached_tokens += one.cached_tokens;
+}
+
+Usage total_usage(std::span<const FinishedChoice> choices, uint32_t n) {
   Usage total;
-  for (const FinishedChoice& choice : choices) {
-    total.prompt_tokens += choice.reply.usage.prompt_tokens;
-    total.completion_tokens += choice.reply.usage.completion_tokens;
-    total.cached_tokens += choice.reply.usage.cached_tokens;
-  }
+  for (size_t i = 0; i < choices.size(); ++i) add_usage(total, choices[i].reply.usage, i, n);
   return total;
 }
 
-std::string chat_completion_json(const ReplyHead& head, const FinishedChoice& choice) {
+std::string chat_completion_json(const ReplyHead& head, std::span<const FinishedChoice> choices) {
   Json out = head_json(head, "chat.completion");
-  out["choices"] = Json::array({{{"index", 0},
-                                 {"message", {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}}},
-                                 {"logprobs", nullptr},
-                                 {"finish_reason", finish_reason_name(choice.reply.finish_reason)}}});
-  out["usage"] = usage_json(choice.reply.usage);
-  out["ipfs_accelerate"] = own_json(choice.reply);
-  return dump_json(out);
-}
-
-std::string text_completion_json(const ReplyHead& head, std::span<const FinishedChoice> choices) {
-  Json out = head_json(head, "text_completion");
   Json list = Json::array();
-  Json own = Json::array();
   for (const FinishedChoice& choice : choices) {
     list.push_back({{"index", list.size()},
-                    {"text", choice.text},
-                    {"logprobs", nullptr},
+                    {"message", {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}}},
+                    {"logprobs", choice.logprobs_wanted ? chat_logprobs(choice.logprobs) : Json(nullptr)},
                     {"finish_reason", finish_reason_name(choice.reply.finish_reason)}});
-    own.push_back(own_json(choice.reply));
   }
-  out["choices"] = std::move(list);
-  out["usage"] = usage_json(total_usage(choices));
-  out["ipfs_accelerate"] = choices.size() == 1 ? Json(own[0]) : std::move(own);
-  return dump_json(out);
+  return whole_json(std::move(out), std::move(list), choices, static_cast<uint32_t>(choices.size()));
+}
+
+std::string text_completion_json(const ReplyHead& head, std::span<const FinishedChoice> choices, uint32_t n) {
+  Json out = head_json(head, "text_completion");
+  Json list = Json::array();
+  for (const FinishedChoice& choice : choices) {
+    size_t offset = 0;
+    list.push_back({{"index", list.size()},
+                    {"text", choice.text},
+                    {"logprobs", choice.logprobs_wanted ? text_logprobs(choice.logprobs, offset) : Json(nullptr)},
+                    {"finish_reason", finish_reason_name(choice.reply.finish_reason)}});
+  }
+  return whole_json(std::move(out), std::move(list), choices, n);
 }
 
 std::string chat_chunk_json(const ReplyHead& head, const ChunkStep& step) {
   Json delta = Json::object();
   if (step.role) delta["role"] = "assistant";
   if (step.end == nullptr) delta["content"] = step.text;
-  return dump_json(chunk_json(head, kChatChunkObject, step, {{"delta", std::move(delta)}}));
+  Json logprobs = step.logprobs.empty() ? Json(nullptr) : chat_logprobs(step.logprobs);
+  return dump_json(chunk_json(head, kChatChunkObject, step, {{"delta", std::move(delta)}, {"logprobs", std::move(logprobs)}}));
 }
 
 std::string text_chunk_json(const ReplyHead& head, const ChunkStep& step) {
-  return dump_json(chunk_json(head, kTextChunkObject, step, {{"text", step.text}}));
+  Json logprobs = step.logprobs.empty() ? Json(nullptr) : text_logprobs(step.logprobs, *step.text_offset);
+  return dump_json(chunk_json(head, kTextChunkObject, step, {{"text", step.text}, {"logprobs", std::move(logprobs)}}));
 }
 
 std::string usage_chunk_json(const ReplyHead& head, std::string_view object, const Usage& usage) {

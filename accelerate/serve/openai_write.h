@@ -37,12 +37,15 @@ ReplyHead make_reply_head(std::string_view id_prefix, const EndpointInfo& info);
 struct FinishedChoice {
   std::string text;
   Reply reply;
+  std::vector<TokenLogprob> logprobs;  // of its tokens
+  bool logprobs_wanted = false;
 };
-/// Sums what the choices used.
-Usage total_usage(std::span<const FinishedChoice> choices);
+/// Sums what choices used: n of each prompt stand side by side, and a prompt counts once.
+void add_usage(Usage& total, const Usage& one, size_t index, uint32_t n);
+Usage total_usage(std::span<const FinishedChoice> choices, uint32_t n);
 
-std::string chat_completion_json(const ReplyHead& head, const FinishedChoice& choice);
-std::string text_completion_json(const ReplyHead& head, std::span<const FinishedChoice> choices);
+std::string chat_completion_json(const ReplyHead& head, std::span<const FinishedChoice> choices);
+std::string text_completion_json(const ReplyHead& head, std::span<const FinishedChoice> choices, uint32_t n);
 
 /// One step of a streamed answer: text, or its end where `end` is set.
 struct ChunkStep {
@@ -50,6 +53,8 @@ struct ChunkStep {
   bool role = false;            // chat: the first chunk names the role
   std::string_view text;
   const Reply* end = nullptr;
+  std::span<const TokenLogprob> logprobs = {};  // empty = null
+  size_t* text_offset = nullptr;                // completions with logprobs: where these begin; moved behind them
 };
 std::string chat_chunk_json(const ReplyHead& head, const ChunkStep& step);
 std::string text_chunk_json(const ReplyHead& head, const ChunkStep& step);

@@ -95,6 +95,19 @@ Result<void> check_sampling(const SamplingOptions& options) {
   }
   if (!(options.top_p > 0 && options.top_p <= 1)) return refuse("top_p must be above 0 and at most 1", options.top_p);
   if (!(options.min_p >= 0 && options.min_p <= 1)) return refuse("min_p must be from 0 to 1", options.min_p);
+  for (const float penalty : {options.frequency_penalty, options.presence_penalty}) {
+    if (!(penalty >= -2 && penalty <= 2)) return refuse("frequency and presence penalties must be from -2 to 2", penalty);
+  }
+  if (!(options.repetition_penalty > 0 && options.repetition_penalty <= 10)) {
+    return refuse("repetition_penalty must be above 0 and at most 10", options.repetition_penalty);
+  }
+  if (options.logit_bias.size() > kLogitBiasMax) {
+    return Error{ErrorCode::kInvalidArgument,
+                 fmt::format("[text] logit_bias names at most {} tokens; got {}", kLogitBiasMax, options.logit_bias.size())};
+  }
+  for (const auto& [token, bias] : options.logit_bias) {
+    if (!(bias >= -100 && bias <= 100)) return refuse("a logit_bias must be from -100 to 100", bias);
+  }
   return {};
 }
 
@@ -123,26 +136,25 @@ Sampler::Sampler(const SamplingOptions& options, uint64_t seed) : options_(optio
   CHECK(check_sampling(options).ok(), "the request's options were checked at the door");
 }
 
-Result<Sampled> Sampler::sample(std::span<const float> logits) {
+Result<uint32_t> Sampler::sample(std::span<const float> logits) {
   const float largest = largest_logit(logits);
   if (std::isnan(largest)) {
     return Error{ErrorCode::kInternal,
                  fmt::format("[text] logits must have a finite largest value and no NaN; got a broken row of {}", logits.size())};
   }
-  uint32_t token = 0;
-  if (options_.temperature == 0) {
-    token = static_cast<uint32_t>(std::find(logits.begin(), logits.end(), largest) - logits.begin());
-  } else {
-    weigh(logits, largest);
-    gather();
-    keep_top_k();
-    keep_top_p();
-    keep_min_p();
-    if (options_.top_k != 0 || options_.top_p < 1) order_by_id();
-    token = draw();
-  }
-  const double log_total = std::log(sum_of_weights(logits, largest));
-  return Sampled{token, static_cast<float>(static_cast<double>(logits[token]) - largest - log_total)};
+  if (options_.temperature == 0) return static_cast<uint32_t>(std::find(logits.begin(), logits.end(), largest) - logits.begin());
+  weigh(logits, largest);
+  gather();
+  keep_top_k();
+  keep_top_p();
+  keep_min_p();
+  if (options_.top_k != 0 || options_.top_p < 1) order_by_id();
+  return draw();
+}
+
+double log_sum_exp(std::span<const float> logits) {
+  const float largest = largest_logit(logits);
+  return double{largest} + std::log(sum_of_weights(logits, largest));
 }
 
 /// exp((logit - largest) / temperature) of every token, and their sum.

@@ -1,7 +1,7 @@
 // Sampler - logits to the next token.
 //
 //   Sampler sampler({.temperature = 0.8f, .top_p = 0.95f}, /*seed=*/42);
-//   ACC_TRY(Sampled next, sampler.sample(logits));
+//   ACC_TRY(uint32_t next, sampler.sample(logits));
 //
 // Steps, in the order of Transformers' logits processors, each on what the one before has left, with probabilities
 // taken over what is left:
@@ -28,14 +28,13 @@
 
 namespace accelerate {
 
-/// invalid_argument: temperature below 0 or above kTemperatureMax, top_p outside (0, 1], min_p outside [0, 1], NaN.
+/// invalid_argument: temperature below 0 or above kTemperatureMax, top_p outside (0, 1], min_p outside [0, 1], a penalty or
+/// bias outside its range (core/request.h), NaN.
 Result<void> check_sampling(const SamplingOptions& options);
 inline constexpr float kTemperatureMax = 100.0f;  // flatter than any use; keeps 1/temperature in range
 
-struct Sampled {
-  uint32_t token = 0;
-  float logprob = 0;  // natural log of softmax(logits) at temperature 1, before any step above
-};
+/// ln(sum of exp(logit)) over a row without NaN or +inf, in double.
+double log_sum_exp(std::span<const float> logits);
 
 /// xoshiro256**: 256 bits of state, period 2^256 - 1.
 class RandomSequence {
@@ -56,7 +55,7 @@ class Sampler {
 
   /// One logit a token; -inf excludes a token. internal when none is finite or one is NaN or +inf: the engine must
   /// never sample from a broken step.
-  Result<Sampled> sample(std::span<const float> logits);
+  Result<uint32_t> sample(std::span<const float> logits);
 
  private:
   struct Candidate {

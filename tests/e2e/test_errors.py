@@ -18,8 +18,8 @@ def post(server, path, content, **options):
 
 @pytest.mark.parametrize("options, param", [
     ({"temperature": 3}, "temperature"), ({"temperature": "hot"}, "temperature"), ({"top_p": -1}, "top_p"), ({"max_tokens": 0}, "max_tokens"),
-    ({"max_tokens": "many"}, "max_tokens"), ({"seed": 1.5}, "seed"), ({"stop": ["a"] * 5}, "stop"), ({"stop": ""}, "stop"), ({"n": 2}, "n"),
-    ({"logprobs": True}, "logprobs"), ({"frequency_penalty": 1}, "frequency_penalty"), ({"response_format": {"type": "json_object"}}, "response_format"),
+    ({"max_tokens": "many"}, "max_tokens"), ({"seed": 1.5}, "seed"), ({"stop": ["a"] * 5}, "stop"), ({"stop": ""}, "stop"), ({"n": 0}, "n"),
+    ({"top_logprobs": 2}, "top_logprobs"), ({"frequency_penalty": 3}, "frequency_penalty"), ({"logit_bias": {"x": 1}}, "logit_bias"), ({"response_format": {"type": "json_object"}}, "response_format"),
     ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"), ({"stream_options": {"include_usage": True}}, "stream_options"),
     ({"messages": []}, "messages"), ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0].role"),
     ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "messages[0].content[0].type"),
@@ -31,7 +31,7 @@ def test_bad_parameters_are_named(client, options, param):
     assert refusal.value.type == "invalid_request_error" and refusal.value.body["message"]
 
 
-@pytest.mark.parametrize("options, param", [({"echo": True}, "echo"), ({"best_of": 2}, "best_of"), ({"suffix": "x"}, "suffix"), ({"logprobs": 1}, "logprobs"),
+@pytest.mark.parametrize("options, param", [({"echo": True}, "echo"), ({"best_of": 2}, "best_of"), ({"suffix": "x"}, "suffix"), ({"logprobs": 6}, "logprobs"),
                                             ({"prompt": []}, "prompt"), ({"prompt": [10**8]}, None)])
 def test_bad_completion_parameters(client, options, param):
     with pytest.raises(openai.BadRequestError) as refusal:

@@ -95,6 +95,23 @@ TEST_F(DecoderEndpointTest, APromptThatFillsTheContextIsAnErrorNeverCut) {
   EXPECT_EQ((*stream)->result()->usage.completion_tokens, 1u);
 }
 
+TEST_F(DecoderEndpointTest, LogitOptionsAreChecked) {
+  const auto endpoint = make(counting());
+  Request request = of_tokens(3, 2);
+  request.sampling.logit_bias = {{280, 1.0f}};
+  EXPECT_EQ(refused(*endpoint, request), ErrorCode::kInvalidArgument) << "no such token";
+  request.sampling.logit_bias = {{279, 1.0f}};
+  request.top_logprobs = kTopLogprobsMax + 1;
+  EXPECT_EQ(refused(*endpoint, request), ErrorCode::kInvalidArgument);
+  request.top_logprobs = 1;
+  const auto stream = endpoint->generate(request);
+  ASSERT_TRUE(stream) << to_string(stream.error());
+  const auto part = (*stream)->next();
+  ASSERT_TRUE(part);
+  ASSERT_EQ(part->logprobs.size(), 1u);
+  EXPECT_EQ(part->logprobs[0].top.size(), 1u);
+}
+
 TEST_F(DecoderEndpointTest, TheContextEndsAnAnswerWithLength) {
   const auto endpoint = make(counting(64));
   const auto stream = endpoint->generate(of_tokens(40));

@@ -22,12 +22,15 @@ class TextAnswerTest : public ::testing::Test {
     std::vector<std::string> stop = {};
     uint32_t tokens_max = 1000;
     bool ignore_end = false;
+    SamplingOptions sampling = {.temperature = 0, .logit_bias = {}};
+    std::optional<uint32_t> top_logprobs = {};
   };
   TextAnswer answer(const Options& options) {
     stream_ = std::make_shared<Stream>();
-    return TextAnswer({.stream = stream_, .tokenizer = tokenizer_, .sampler = Sampler({.temperature = 0}, 1),
+    return TextAnswer({.stream = stream_, .tokenizer = tokenizer_, .shaper = LogitShaper(options.sampling, {}),
+                       .sampler = Sampler(options.sampling, 1),
                        .stop = *StopMatcher::create(options.stop), .stop_strings = options.stop, .continues_text = false,
-                       .ignore_end = options.ignore_end, .tokens_max = options.tokens_max,
+                       .ignore_end = options.ignore_end, .top_logprobs = options.top_logprobs, .tokens_max = options.tokens_max,
                        .reply = {.usage = {.prompt_tokens = 3}, .served_by = "test@cpu:0", .seed = 7, .notes = {"a note"}},
                        .on_end = [this](const Result<Reply>& result) { ended_with_.push_back(result); }});
   }
@@ -130,6 +133,36 @@ TEST_F(TextAnswerTest, EveryTokenIsInAPartWhenItIsMade) {
   }
   EXPECT_EQ(tokens, said);
   EXPECT_EQ(text, "abc 🙂 def");
+}
+
+TEST_F(TextAnswerTest, PenaltiesAndBiasesChangeTheChoiceAndNotTheLogprobs) {
+  Options options;
+  options.sampling.frequency_penalty = 0.6f;
+  options.sampling.logit_bias = {{7, 0.25f}};
+  options.top_logprobs = 2;
+  TextAnswer one = answer(options);
+  std::vector<float> logits(280, 0.0f);
+  logits[5] = 1;
+  logits[6] = 0.5f;
+  logits[7] = 0.45f;
+  std::vector<uint32_t> taken;
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_TRUE(one.take(logits));
+    taken.push_back(one.last_token());
+  }
+  EXPECT_EQ(taken, (std::vector<uint32_t>{5, 7, 6, 5})) << "1 / 0.7 biased / 0.5; then 0.4 once penalized, against 0.1 and -0.1";
+  std::vector<TokenLogprob> logprobs;
+  while (const auto part = stream_->next(std::chrono::milliseconds(0))) {
+    ASSERT_EQ(part->logprobs.size(), part->tokens.size());
+    logprobs.insert(logprobs.end(), part->logprobs.begin(), part->logprobs.end());
+  }
+  ASSERT_EQ(logprobs.size(), 4u);
+  EXPECT_EQ(logprobs[1].token, 7u);
+  EXPECT_NEAR(logprobs[0].logprob - logprobs[1].logprob, 0.55, 1e-5) << "of the model's own row";
+  EXPECT_EQ(logprobs[0].logprob, logprobs[3].logprob);
+  ASSERT_EQ(logprobs[2].top.size(), 2u);
+  EXPECT_EQ(logprobs[2].top[0].token, 5u);
+  EXPECT_EQ(logprobs[2].top[1].token, 6u);
 }
 
 TEST_F(TextAnswerTest, BrokenLogitsAreAnErrorNeverAToken) {

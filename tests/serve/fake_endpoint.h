@@ -142,7 +142,9 @@ class FakeEndpoint final : public Endpoint {
       if (said == most) break;
       std::this_thread::sleep_for(forever ? std::max(token_time, std::chrono::milliseconds(1)) : token_time);
       const std::string word = forever || fails ? fmt::format("w{}", said) : words[said];
-      if (closed_ || !stream.push({(said == 0 ? "" : " ") + word, {static_cast<uint32_t>(said)}})) break;
+      Part part{.text = (said == 0 ? "" : " ") + word, .tokens = {static_cast<uint32_t>(said)}, .logprobs = {}};
+      if (request.top_logprobs) part.logprobs = {{.token = static_cast<uint32_t>(said), .logprob = -0.5f, .bytes = part.text, .top = {}}};
+      if (closed_ || !stream.push(std::move(part))) break;
       ++said;
     }
     reply.usage.completion_tokens = static_cast<uint32_t>(said);

@@ -75,6 +75,24 @@ TEST(ParseChat, NullsAndNeutralValuesAreAsAbsent) {
   EXPECT_THAT(chat->request.stop, IsEmpty());
 }
 
+TEST(ParseChat, WhatShapesLogitsAndWhatIsToldOfThem) {
+  auto chat = parse_chat(chat_body(R"("n":3,"frequency_penalty":0.5,"presence_penalty":-1,"repetition_penalty":1.25,
+                                      "logit_bias":{"17":-100,"3":2.5},"logprobs":true,"top_logprobs":4)"));
+  ASSERT_TRUE(chat.ok()) << chat.error().message;
+  EXPECT_EQ(chat->n, 3u);
+  const SamplingOptions& sampling = chat->request.sampling;
+  EXPECT_EQ(sampling.frequency_penalty, 0.5f);
+  EXPECT_EQ(sampling.presence_penalty, -1.0f);
+  EXPECT_EQ(sampling.repetition_penalty, 1.25f);
+  EXPECT_THAT(sampling.logit_bias, ::testing::UnorderedElementsAre(std::pair{17u, -100.0f}, std::pair{3u, 2.5f}));
+  EXPECT_EQ(chat->request.top_logprobs, 4u);
+  EXPECT_EQ(parse_chat(chat_body(R"("logprobs":true)"))->request.top_logprobs, 0u) << "of the tokens themselves";
+  EXPECT_FALSE(parse_chat(chat_body(""))->request.top_logprobs);
+  std::string many = "\"logit_bias\":{\"0\":1";
+  for (size_t i = 1; i <= kLogitBiasMax; ++i) many += fmt::format(",\"{}\":1", i);
+  EXPECT_EQ(chat_refusal(many + "}").param, "logit_bias");
+}
+
 TEST(ParseChat, TopPZeroKeepsTheLikeliestToken) {
   auto chat = parse_chat(chat_body(R"("top_p":0)"));
   ASSERT_TRUE(chat.ok());
@@ -123,6 +141,12 @@ TEST(ParseChat, WrongTypesAndRangesAreNamed) {
       {R"("stream":true,"stream_options":[])", "stream_options"},
       {R"("stream":true,"stream_options":{"include_usage":1})", "stream_options.include_usage"},
       {R"("max_tokens":5,"max_completion_tokens":5)", "max_tokens"},
+      {R"("n":0)", "n"},                         {R"("n":129)", "n"},                      {R"("n":"two")", "n"},
+      {R"("frequency_penalty":2.5)", "frequency_penalty"}, {R"("presence_penalty":"x")", "presence_penalty"},
+      {R"("repetition_penalty":0)", "repetition_penalty"}, {R"("logprobs":3)", "logprobs"},
+      {R"("top_logprobs":3)", "top_logprobs"},   {R"("logprobs":true,"top_logprobs":21)", "top_logprobs"},
+      {R"("logit_bias":[1])", "logit_bias"},     {R"("logit_bias":{"a":1})", "logit_bias"}, {R"("logit_bias":{"-1":1})", "logit_bias"},
+      {R"("logit_bias":{"4294967296":1})", "logit_bias"}, {R"("logit_bias":{"1":101})", "logit_bias.1"}, {R"("logit_bias":{"1":"x"})", "logit_bias.1"},
   };
   for (const auto& [more, param] : cases) {
     const ApiError error = chat_refusal(more);
@@ -134,16 +158,10 @@ TEST(ParseChat, WrongTypesAndRangesAreNamed) {
 
 TEST(ParseChat, WhatIsNotDoneIsRefusedByName) {
   const std::pair<const char*, const char*> cases[] = {
-      {R"("n":2)", "n"},
       {R"("tools":[{"type":"function"}])", "tools"},
       {R"("tool_choice":"required")", "tool_choice"},
       {R"("functions":[{}])", "functions"},
       {R"("response_format":{"type":"json_object"})", "response_format"},
-      {R"("logprobs":true)", "logprobs"},
-      {R"("top_logprobs":3)", "top_logprobs"},
-      {R"("logit_bias":{"1":5})", "logit_bias"},
-      {R"("frequency_penalty":0.5)", "frequency_penalty"},
-      {R"("presence_penalty":-1)", "presence_penalty"},
       {R"("modalities":["text","audio"])", "modalities"},
       {R"("audio":{"voice":"x"})", "audio"},
       {R"("reasoning_effort":"high")", "reasoning_effort"},
@@ -220,17 +238,27 @@ TEST(ParseCompletion, BadPromptsAreNamed) {
     EXPECT_EQ(error.param, param) << prompt << ": " << error.message;
   }
   std::string many = "[\"a\"";
-  for (size_t i = 0; i < kCompletionPromptsMax; ++i) many += ",\"a\"";
+  for (size_t i = 0; i < kChoicesMax; ++i) many += ",\"a\"";
   EXPECT_EQ(refusal(parse_completion(completion_body(many + "]"))).code, "invalid_value");
 }
 
 TEST(ParseCompletion, WhatIsNotDoneIsRefusedByName) {
-  for (const char* more : {"\"echo\":true", "\"logprobs\":0", "\"suffix\":\"x\"", "\"best_of\":2", "\"n\":3"}) {
+  for (const char* more : {"\"echo\":true", "\"suffix\":\"x\"", "\"best_of\":2"}) {
     const ApiError error = refusal(parse_completion(completion_body("\"x\"", more)));
     EXPECT_EQ(error.code, "unsupported_parameter") << more;
     EXPECT_THAT(more, HasSubstr("\"" + error.param + "\""));
   }
   EXPECT_TRUE(parse_completion(completion_body("\"x\"", R"("echo":false,"best_of":1,"logprobs":null,"suffix":null)")).ok());
+}
+
+TEST(ParseCompletion, AnswersAndLogprobsHaveLimits) {
+  auto some = parse_completion(completion_body(R"(["a","b"])", R"("n":64,"logprobs":5)"));
+  ASSERT_TRUE(some.ok()) << some.error().message;
+  EXPECT_EQ(some->n, 64u);
+  EXPECT_EQ(some->prompts[1].top_logprobs, 5u);
+  EXPECT_EQ(refusal(parse_completion(completion_body(R"(["a","b"])", "\"n\":65"))).param, "n") << "130 sequences";
+  EXPECT_EQ(refusal(parse_completion(completion_body("\"a\"", "\"logprobs\":6"))).param, "logprobs");
+  EXPECT_EQ(refusal(parse_completion(completion_body("\"a\"", "\"logprobs\":true"))).param, "logprobs");
 }
 
 TEST(ParseEmbeddings, FormsAndFormats) {

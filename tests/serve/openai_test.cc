@@ -166,6 +166,55 @@ TEST_F(OpenAiTest, CompletionsOfSeveralPrompts) {
   EXPECT_EQ(read(complete("[7,8]").body)["choices"][0]["text"], "t7 t8");
 }
 
+TEST_F(OpenAiTest, SeveralAnswersToOnePrompt) {
+  const Json out = read(chat("one two", R"(,"n":3,"seed":40)").body);
+  ASSERT_EQ(out["choices"].size(), 3u);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(out["choices"][i]["index"], i);
+    EXPECT_EQ(out["choices"][i]["message"]["content"], "one two");
+    EXPECT_EQ(out["ipfs_accelerate"][i]["seed"], 40 + i) << "alike seeds would give alike answers";
+  }
+  EXPECT_EQ(out["usage"]["prompt_tokens"], 3) << "the prompt counts once";
+  EXPECT_EQ(out["usage"]["completion_tokens"], 6);
+  const Json texts = read(complete(R"(["a","b c"])", R"(,"n":2)").body);
+  ASSERT_EQ(texts["choices"].size(), 4u);
+  EXPECT_EQ(texts["choices"][1]["text"], "a");
+  EXPECT_EQ(texts["choices"][2]["text"], "b c");
+  EXPECT_EQ(texts["usage"]["prompt_tokens"], 6);
+  const std::vector<std::string> events = events_of(chat("x y", R"(,"n":2,"stream":true,"stream_options":{"include_usage":true})").body);
+  std::string said[2];
+  for (const std::string& event : events) {
+    if (event == "[DONE]") continue;
+    const Json chunk = read(event);
+    for (const Json& choice : chunk["choices"]) said[choice["index"].get<size_t>()] += choice["delta"].value("content", "");
+  }
+  EXPECT_EQ(said[0], "x y");
+  EXPECT_EQ(said[1], "x y");
+  EXPECT_EQ(read(events[events.size() - 2])["usage"]["prompt_tokens"], 3);
+}
+
+TEST_F(OpenAiTest, LogprobsComeWithTheirTokens) {
+  const Json whole = read(chat("one two", R"(,"logprobs":true)").body)["choices"][0]["logprobs"];
+  ASSERT_EQ(whole["content"].size(), 2u);
+  EXPECT_EQ(whole["content"][1]["token"], " two");
+  EXPECT_TRUE(read(chat("one two").body)["choices"][0]["logprobs"].is_null());
+  std::string tokens;
+  for (const std::string& event : events_of(chat("one two", R"(,"logprobs":true,"stream":true)").body)) {
+    if (event == "[DONE]") continue;
+    const Json choice = read(event)["choices"][0];
+    if (choice["logprobs"].is_null()) continue;
+    for (const Json& token : choice["logprobs"]["content"]) tokens += token["token"].get<std::string>() + "|";
+  }
+  EXPECT_EQ(tokens, "one| two|");
+  Json offsets = Json::array();
+  for (const std::string& event : events_of(complete("\"one two\"", R"(,"logprobs":0,"stream":true)").body)) {
+    if (event == "[DONE]") continue;
+    const Json choice = read(event)["choices"][0];
+    if (!choice["logprobs"].is_null()) offsets.push_back(choice["logprobs"]["text_offset"][0]);
+  }
+  EXPECT_EQ(offsets, Json({0, 3}));
+}
+
 TEST_F(OpenAiTest, StreamedCompletionsInterleaveByIndex) {
   chat_->token_time = 3ms;
   const RawResponse response = complete(R"(["a a a a a a","b b b b b b"])", R"(,"stream":true,"stream_options":{"include_usage":true})");

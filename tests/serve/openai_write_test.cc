@@ -57,7 +57,8 @@ TEST(OpenAiWrite, FingerprintFollowsTheSetup) {
 }
 
 TEST(OpenAiWrite, ChatCompletion) {
-  const Json out = read(chat_completion_json(kHead, {.text = "Hi \"you\"\n", .reply = reply_of(FinishReason::kStop, 2)}));
+  const FinishedChoice answer[] = {{.text = "Hi \"you\"\n", .reply = reply_of(FinishReason::kStop, 2), .logprobs = {}}};
+  const Json out = read(chat_completion_json(kHead, answer));
   EXPECT_EQ(out["id"], "chatcmpl-x");
   EXPECT_EQ(out["object"], "chat.completion");
   EXPECT_EQ(out["created"], 1700000000);
@@ -78,9 +79,9 @@ TEST(OpenAiWrite, ChatCompletion) {
 }
 
 TEST(OpenAiWrite, TextCompletionOfSeveralPrompts) {
-  const FinishedChoice choices[] = {{.text = "a", .reply = reply_of(FinishReason::kStop, 1)},
-                                    {.text = "b", .reply = reply_of(FinishReason::kLength, 5)}};
-  const Json out = read(text_completion_json(kHead, choices));
+  const FinishedChoice choices[] = {{.text = "a", .reply = reply_of(FinishReason::kStop, 1), .logprobs = {}},
+                                    {.text = "b", .reply = reply_of(FinishReason::kLength, 5), .logprobs = {}}};
+  const Json out = read(text_completion_json(kHead, choices, 1));
   EXPECT_EQ(out["object"], "text_completion");
   ASSERT_EQ(out["choices"].size(), 2u);
   EXPECT_EQ(out["choices"][1]["index"], 1);
@@ -90,6 +91,35 @@ TEST(OpenAiWrite, TextCompletionOfSeveralPrompts) {
   EXPECT_EQ(out["usage"]["completion_tokens"], 6);
   EXPECT_EQ(out["usage"]["prompt_tokens_details"]["cached_tokens"], 8);
   EXPECT_EQ(out["ipfs_accelerate"].size(), 2u);
+}
+
+TEST(OpenAiWrite, SeveralAnswersToOnePromptCountItOnce) {
+  const FinishedChoice choices[] = {{.text = "a", .reply = reply_of(FinishReason::kStop, 1), .logprobs = {}},
+                                    {.text = "b", .reply = reply_of(FinishReason::kLength, 5), .logprobs = {}}};
+  for (const Json& out : {read(chat_completion_json(kHead, choices)), read(text_completion_json(kHead, choices, 2))}) {
+    ASSERT_EQ(out["choices"].size(), 2u);
+    EXPECT_EQ(out["choices"][1]["index"], 1);
+    EXPECT_EQ(out["usage"]["prompt_tokens"], 10);
+    EXPECT_EQ(out["usage"]["completion_tokens"], 6);
+    EXPECT_EQ(out["usage"]["prompt_tokens_details"]["cached_tokens"], 4);
+    EXPECT_EQ(out["ipfs_accelerate"].size(), 2u);
+  }
+}
+
+TEST(OpenAiWrite, LogprobsStandInTheirChoice) {
+  const std::vector<TokenLogprob> tokens = {{.token = 1, .logprob = -0.5f, .bytes = "Hi", .top = {}}};
+  const FinishedChoice choices[] = {{.text = "Hi", .reply = reply_of(FinishReason::kStop, 1), .logprobs = tokens, .logprobs_wanted = true},
+                                    {.text = "", .reply = reply_of(FinishReason::kStop, 1), .logprobs = {}, .logprobs_wanted = true}};
+  const Json chat = read(chat_completion_json(kHead, choices));
+  EXPECT_EQ(chat["choices"][0]["logprobs"]["content"][0]["token"], "Hi");
+  EXPECT_EQ(chat["choices"][1]["logprobs"]["content"], Json::array()) << "an empty answer has an empty list";
+  const Json text = read(text_completion_json(kHead, choices, 1));
+  EXPECT_EQ(text["choices"][0]["logprobs"]["tokens"], Json({"Hi"}));
+  size_t offset = 4;
+  const Json chunk = read(text_chunk_json(kHead, {.text = "Hi", .logprobs = tokens, .text_offset = &offset}));
+  EXPECT_EQ(chunk["choices"][0]["logprobs"]["text_offset"], Json({4}));
+  EXPECT_EQ(offset, 6u);
+  EXPECT_EQ(read(chat_chunk_json(kHead, {.text = "Hi", .logprobs = tokens}))["choices"][0]["logprobs"]["content"][0]["bytes"], Json({72, 105}));
 }
 
 TEST(OpenAiWrite, ChatChunks) {

@@ -38,7 +38,7 @@ void one(std::string_view body) {
   Parsed<CompletionRequest> completion = parse_completion(body);
   check_refusal(completion);
   if (completion.ok()) {
-    CHECK(!completion->prompts.empty() && completion->prompts.size() <= kCompletionPromptsMax, "prompts counted");
+    CHECK(!completion->prompts.empty() && completion->prompts.size() <= kChoicesMax, "prompts counted");
     for (const Request& request : completion->prompts) check_request(request);
   }
   Parsed<EmbeddingsRequest> embeddings = parse_embeddings(body);

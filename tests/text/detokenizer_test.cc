@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/text/real_tokenizers.h"
+#include "tests/text/spaced_tokenizer.h"
 
 namespace accelerate {
 namespace {
@@ -19,19 +20,6 @@ std::string in_steps(const std::shared_ptr<const Tokenizer>& tokenizer, const st
     text += piece;
   }
   return text + detokenizer.finish();
-}
-
-std::shared_ptr<const Tokenizer> spaced_tokenizer() {
-  TokenizerSpec spec;
-  spec.vocabulary = TokenizerSpec::Vocabulary{};
-  spec.vocabulary->model = "llama";
-  spec.vocabulary->tokens = {"<unk>", "<s>", "</s>", "<0xE4>", "<0xBD>", "<0xA0>", "▁", "a", "▁a", "</turn>"};
-  spec.vocabulary->scores = {0, 0, 0, 0, 0, 0, -1, -2, -3, 0};
-  using enum TokenizerSpec::TokenType;
-  spec.vocabulary->types = {kUnknown, kControl, kControl, kByte, kByte, kByte, kNormal, kNormal, kNormal, kControl};
-  spec.bos = 1;
-  spec.eos = 2;
-  return *Tokenizer::create(spec);
 }
 
 TEST(Detokenizer, SpaceAtTheStartGoesOnlyAtTheStartOfAText) {
