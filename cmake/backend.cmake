@@ -1,9 +1,15 @@
-# add_backend(NAME [DEPENDS rooms...] [LINKS libraries...]): one folder, one line. Collects the factories
-# make_NAME_backend into the generated registry (accelerate/backends/registry.h).
+# add_backend(NAME [TESTS_ONLY] [DEPENDS rooms...] [LINKS libraries...]): one folder, one line. Collects the factories
+# make_NAME_backend into the generated registry (accelerate/backends/registry.h). TESTS_ONLY: a library for tests that no
+# binary registers.
 function(add_backend name)
-  cmake_parse_arguments(BACKEND "" "" "DEPENDS;LINKS" ${ARGN})
+  cmake_parse_arguments(BACKEND "TESTS_ONLY" "" "DEPENDS;LINKS" ${ARGN})
+  if(BACKEND_TESTS_ONLY AND NOT ACC_TESTS)
+    return()
+  endif()
   add_room(${name} DIR backends/${name} DEPENDS core ${BACKEND_DEPENDS} LINKS ${BACKEND_LINKS})
-  set_property(GLOBAL APPEND PROPERTY ACC_BACKENDS ${name})
+  if(NOT BACKEND_TESTS_ONLY)
+    set_property(GLOBAL APPEND PROPERTY ACC_BACKENDS ${name})
+  endif()
 endfunction()
 
 function(generate_backend_registry)

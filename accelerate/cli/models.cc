@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -6,6 +8,7 @@
 
 #include "accelerate/base/json.h"
 #include "accelerate/cli/engine_flags.h"
+#include "accelerate/cli/signals.h"
 #include "accelerate/cli/verb.h"
 
 namespace accelerate {
@@ -40,7 +43,27 @@ std::vector<Row> list_models() {
 
 uint64_t memory_bytes(const ModelDescription& d) { return d.memory_weights_bytes + d.memory_kv_bytes + d.memory_buffers_bytes; }
 
-std::string describe_text(const ModelDescription& d) {
+/// Option and value of what the model's files suggest; `run` and `serve` apply none of it.
+std::vector<std::pair<std::string, double>> suggested_pairs(const GenerationDefaults& g) {
+  std::vector<std::pair<std::string, double>> pairs;
+  const auto add = [&](const char* name, const auto& value) {
+    if (value) pairs.emplace_back(name, *value);
+  };
+  add("temperature", g.temperature);
+  add("top_p", g.top_p);
+  add("top_k", g.top_k);
+  add("min_p", g.min_p);
+  add("repetition_penalty", g.repetition_penalty);
+  return pairs;
+}
+
+std::string suggested_text(const GenerationDefaults& g) {
+  std::vector<std::string> parts;
+  for (const auto& [name, value] : suggested_pairs(g)) parts.push_back(fmt::format("{} {:g}", name, value));
+  return parts.empty() ? "none" : fmt::format("{} (not applied)", fmt::join(parts, ", "));
+}
+
+std::string describe_text(const ModelDescription& d, const std::optional<std::string>& id) {
   std::vector<std::string> types;
   for (const auto& [type, count] : d.tensor_types) types.push_back(fmt::format("{} {}", count, type));
   std::vector<std::vector<std::string>> rows = {
@@ -55,8 +78,11 @@ std::string describe_text(const ModelDescription& d) {
       {"context", fmt::format("{} tokens", d.context)},
       {"tokenizer", d.tokenizer},
       {"chat template", d.chat_template.empty() ? "none" : fmt::format("{} bytes", d.chat_template.size())},
+      {"suggested sampling", suggested_text(d.suggested)},
+      {"graph", d.graph_hash.empty() ? "none" : "sha256:" + d.graph_hash},
       {"on disk", format_bytes(d.file_bytes)},
   };
+  if (id) rows.push_back({"id", "sha256:" + *id});
   if (d.refusal.empty()) {
     rows.push_back({"memory needed", fmt::format("{}: weights {}, KV cache {}, buffers {}", format_bytes(memory_bytes(d)),
                                                  format_bytes(d.memory_weights_bytes), format_bytes(d.memory_kv_bytes),
@@ -67,8 +93,13 @@ std::string describe_text(const ModelDescription& d) {
   return format_table(rows);
 }
 
-Json describe_json(const ModelDescription& d) {
+Json describe_json(const ModelDescription& d, const std::optional<std::string>& id) {
+  Json suggested = Json::object();
+  for (const auto& [name, value] : suggested_pairs(d.suggested)) suggested[name] = value;
   return Json{{"name", d.name},
+              {"id", id ? Json(*id) : Json()},
+              {"graph", d.graph_hash.empty() ? Json() : Json(d.graph_hash)},
+              {"suggested_sampling", std::move(suggested)},
               {"path", d.path},
               {"format", d.format},
               {"family", d.family},
@@ -98,6 +129,7 @@ class ModelsVerb : public Verb {
     show_->set_help_flag("-h,--help", "Show options and examples");
     show_->fallthrough();
     show_->add_option("MODEL", model_, "A path or a name that `models` lists")->required();
+    show_->add_flag("--id", id_, "Also the model's id, a hash over its files: reads every byte once, then remembers");
     add_decoder_flags(*show_, flags_);
     app.require_subcommand(0, 1);
   }
@@ -109,7 +141,11 @@ class ModelsVerb : public Verb {
     ACC_TRY(const OpenOptions options, open_options(flags_));
     ACC_TRY(const std::unique_ptr<Engine> engine, make_engine(0));
     ACC_TRY(const ModelDescription description, engine->describe(model_, options));
-    const bool shown = json_ ? console.put_json(dump_json(describe_json(description), 2)) : console.put(describe_text(description));
+    std::optional<std::string> id;
+    if (id_) {
+      ACC_TRY(id, engine->model_id(model_, &stop_flag()));
+    }
+    const bool shown = json_ ? console.put_json(dump_json(describe_json(description, id), 2)) : console.put(describe_text(description, id));
     return shown ? Result<void>() : console.output_error();
   }
 
@@ -137,7 +173,7 @@ class ModelsVerb : public Verb {
   }
 
   std::string model_;
-  bool json_ = false, names_only_ = false;
+  bool json_ = false, names_only_ = false, id_ = false;
   CLI::App* show_ = nullptr;
   EngineFlags flags_;
 };

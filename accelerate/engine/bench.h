@@ -29,7 +29,7 @@ struct BenchReport {
   uint64_t weight_bytes = 0;        // read per decoded token, as packed
   double flops_per_token = 0;       // of the linear layers, the logits not counted: 2 x weights
   double flops_per_logits = 0;      // of one row of logits
-  BenchSamples samples;             // one entry a round; empty where it does not apply
+  BenchSamples samples;             // one entry a round, of ttft_ms one a sequence; empty where it does not apply
   bool cancelled = false;           // progress asked to stop: what was measured until then is kept
   std::vector<std::string> notes;
 };

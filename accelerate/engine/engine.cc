@@ -14,6 +14,7 @@
 #include "accelerate/engine/endpoints.h"
 #include "accelerate/engine/hardware.h"
 #include "accelerate/engine/planner.h"
+#include "accelerate/formats/model_id.h"
 #include "accelerate/formats/open.h"
 #include "accelerate/models/families.h"
 
@@ -191,7 +192,7 @@ Result<ModelDescription> Engine::describe(const std::string& word, const OpenOpt
                                .file_bytes = 0, .context = model.config.context, .layers = model.config.layers,
                                .width = model.config.width, .heads = model.config.heads, .kv_heads = model.config.kv_heads,
                                .vocabulary = model.config.vocabulary, .tokenizer = describe_tokenizer(model),
-                               .chat_template = model.chat_template, .tensor_types = {}};
+                               .chat_template = model.chat_template, .tensor_types = {}, .graph_hash = "", .suggested = model.generation};
   description.quantization = dtype_traits(model.main_dtype()).name;
   for (const auto& file : model.files) description.file_bytes += file->bytes().size();
   for (const TensorView& tensor : model.tensors) ++description.tensor_types[std::string(dtype_traits(tensor.dtype).name)];
@@ -200,6 +201,7 @@ Result<ModelDescription> Engine::describe(const std::string& word, const OpenOpt
     return description;
   }
   description.vocabulary = model.graph->vocabulary ? model.graph->vocabulary : description.vocabulary;
+  description.graph_hash = graph_hash(*model.graph);
   count_flops(*model.graph, description);
   const auto probed = state_->probe(std::chrono::steady_clock::now() + kProbeDeadline);
   ACC_TRY(const Plan plan, make_plan({.model = model, .hardware = options.hardware, .compile = options.compile, .backends = probed}));
@@ -211,6 +213,11 @@ Result<ModelDescription> Engine::describe(const std::string& word, const OpenOpt
     description.refusal = plan.refusal().message;
   }
   return description;
+}
+
+Result<std::string> Engine::model_id(const std::string& word, const std::atomic<bool>* stop) const {
+  ACC_TRY(const OpenedModel opened, open_files(word, {}));
+  return compute_model_id(*opened.model, {.cache_file = {}, .stop = stop});
 }
 
 std::vector<Verdict> Engine::hardware(Deadline deadline) const {

@@ -6,6 +6,7 @@
 // Thread-safe. Destroying it closes its endpoints.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -47,6 +48,8 @@ struct ModelDescription {
   std::string tokenizer;              // "gpt2/smollm", "tokenizer.json", or "none"
   std::string chat_template;          // text; empty = none
   std::map<std::string, uint64_t> tensor_types;  // dtype -> count
+  std::string graph_hash;             // what is computed, whatever file it came from (core/graph.h); empty with a refusal of the graph
+  GenerationDefaults suggested;       // sampling as the model's makers suggest it; shown, never applied
   double flops_per_token = 0;         // of the linear layers, the logits not counted: 2 x weights
   double flops_per_logits = 0;        // of one row of logits
 };
@@ -66,6 +69,8 @@ class Engine {
   Result<void> close(const std::string& name);
 
   Result<ModelDescription> describe(const std::string& model, const OpenOptions& options) const;
+  /// The model's id (formats/model_id.h): reads every byte once, then remembers. `stop` may be null.
+  Result<std::string> model_id(const std::string& model, const std::atomic<bool>* stop) const;
   /// One verdict per hardware name of engine/hardware.h, in priority order, within `deadline`.
   std::vector<Verdict> hardware(Deadline deadline) const;
   const BackendContext& context() const;

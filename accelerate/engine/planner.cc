@@ -54,7 +54,7 @@ void add_hardware(const PlanRequest& request, std::string_view name, std::vector
   entries.push_back({.hardware = std::string(name), .target = {}, .backend = nullptr, .yes = false, .reason = std::move(reason), .memory = {}});
 }
 
-// "backend@device:0", or a backend of a name that is no hardware name (null): exactly that.
+// "backend@device:0", or a backend of a name that is no hardware name: exactly that.
 void add_target(const PlanRequest& request, std::vector<PlanEntry>& entries) {
   const std::string backend = request.hardware.substr(0, request.hardware.find('@'));
   for (const ProbedBackend& probed : request.backends) {

@@ -1,7 +1,5 @@
 #include "accelerate/formats/gguf_tokenizer.h"
 
-#include <algorithm>
-#include <array>
 #include <string>
 
 #include <fmt/format.h>
@@ -10,11 +8,6 @@ namespace accelerate {
 namespace {
 
 using TokenType = TokenizerSpec::TokenType;
-
-/// Control tokens by which released chat models end a turn. Files converted before tokenizer.ggml.eot_token_id existed
-/// only tell by these names; ignoring them makes such a model talk on past its answer.
-constexpr std::array<std::string_view, 7> kTurnEnds = {"<|im_end|>", "<end_of_turn>", "<|eot_id|>",     "<|eom_id|>",
-                                                       "<|end|>",    "<|eot|>",       "<|end_of_text|>"};
 
 Error bad(std::string_view key, std::string_view rule, const std::string& got) {
   return Error{ErrorCode::kDataLoss, fmt::format("[gguf] {} {}; got {}", key, rule, got)};
@@ -88,19 +81,6 @@ Result<void> read_special_ids(const GgufFile& gguf, TokenizerSpec& spec) {
   return {};
 }
 
-void add_turn_ends(TokenizerSpec& spec) {
-  const auto& vocabulary = *spec.vocabulary;
-  if (vocabulary.types.empty()) return;
-  for (size_t i = 0; i < vocabulary.tokens.size(); ++i) {
-    if (vocabulary.types[i] != TokenType::kControl && vocabulary.types[i] != TokenType::kUserDefined) continue;
-    if (std::find(kTurnEnds.begin(), kTurnEnds.end(), vocabulary.tokens[i]) == kTurnEnds.end()) continue;
-    const auto id = static_cast<uint32_t>(i);
-    if (std::find(spec.end_of_generation.begin(), spec.end_of_generation.end(), id) == spec.end_of_generation.end()) {
-      spec.end_of_generation.push_back(id);
-    }
-  }
-}
-
 }  // namespace
 
 Result<std::optional<TokenizerSpec>> tokenizer_from_gguf(const GgufFile& gguf) {
@@ -117,7 +97,6 @@ Result<std::optional<TokenizerSpec>> tokenizer_from_gguf(const GgufFile& gguf) {
   ACC_TRY_VOID(read_special_ids(gguf, spec));
   ACC_TRY(const std::optional<bool> prefix, gguf.boolean("tokenizer.ggml.add_space_prefix"));
   spec.vocabulary->add_space_prefix = prefix.value_or(true);
-  add_turn_ends(spec);
   return std::optional(std::move(spec));
 }
 

@@ -2,8 +2,7 @@
 //
 //   ACC_TRY(std::optional<TokenizerSpec> spec, tokenizer_from_gguf(gguf));
 //
-// Reads the tokenizer.ggml.* keys. Ids that end a turn are taken from the file's keys and, because older files only tell
-// by name, from its control tokens with the names released chat models use ("<|im_end|>", "<end_of_turn>" ...).
+// Reads the tokenizer.ggml.* keys. Tokens that end a turn by their names alone are text/tokenizer.h's to find.
 #pragma once
 
 #include <cstdint>

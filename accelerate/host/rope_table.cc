@@ -1,33 +1,10 @@
 #include "accelerate/host/rope_table.h"
 
 #include <cmath>
-#include <numbers>
+
+#include "accelerate/core/rope.h"
 
 namespace accelerate {
-namespace {
-
-double llama3_scaled(double frequency, const RopeConfig& config) {
-  const double wavelength = 2 * std::numbers::pi / frequency;
-  const double original = config.original_context;
-  if (wavelength < original / config.high_frequency_factor) return frequency;
-  if (wavelength > original / config.low_frequency_factor) return frequency / config.factor;
-  const double share = (original / wavelength - config.low_frequency_factor) / (config.high_frequency_factor - config.low_frequency_factor);
-  return (1 - share) * frequency / config.factor + share * frequency;
-}
-
-}  // namespace
-
-std::vector<double> rope_frequencies(const RopeConfig& config, uint32_t rotated) {
-  std::vector<double> frequencies(rotated / 2);
-  for (size_t i = 0; i < frequencies.size(); ++i) {
-    const double frequency = std::pow(config.base, -2.0 * static_cast<double>(i) / rotated);
-    frequencies[i] = config.scaling == "linear"   ? frequency / config.factor
-                     : config.scaling == "llama3" ? llama3_scaled(frequency, config)
-                                                  : frequency;
-  }
-  return frequencies;
-}
-
 uint64_t RopeTable::bytes_needed(const RopeTableSpec& spec, uint32_t positions_max) {
   return uint64_t{spec.rotated / 2} * 2 * sizeof(float) * positions_max;
 }

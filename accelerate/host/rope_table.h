@@ -4,12 +4,7 @@
 //   table.fill(position + 1);
 //   task.cosines[row] = table.cosines(position);
 //
-// Angle of pair i at position p: p * frequency_i, frequency_i = base^(-2i / rotated) (RoFormer, arXiv 2104.09864), then scaled:
-//   linear: frequency / factor (position interpolation, arXiv 2306.15595).
-//   llama3: by wavelength w = 2 pi / frequency and the context c the model was first trained with: w < c / high keeps the
-//   frequency, w > c / low divides it by factor, in between both are mixed with s = (c / w - low) / (high - low) as
-//   (1 - s) frequency / factor + s frequency (the rule of Llama 3.1's reference code and config).
-// Frequencies and angles are double; a table of 8192 positions x 32 pairs takes 2 MiB, of which only filled rows are
+// Angle of pair i at position p: p * rope_frequencies()[i] (core/rope.h). Frequencies and angles are double; a table of 8192 positions x 32 pairs takes 2 MiB, of which only filled rows are
 // resident. fill() by one thread while nobody reads; reading by any number.
 #pragma once
 
@@ -19,9 +14,6 @@
 #include "accelerate/host/plan.h"
 
 namespace accelerate {
-
-/// rotated / 2 frequencies, highest first.
-std::vector<double> rope_frequencies(const RopeConfig& config, uint32_t rotated);
 
 class RopeTable {
  public:

@@ -130,7 +130,7 @@ struct Weights::Loader {
 
   Table table(uint32_t weight, size_t offset) {
     const TensorView& tensor = *tensors[weight];
-    Table table{.format = static_cast<WeightFormat>(tensor.dtype), .rows = static_cast<uint32_t>(tensor.rows()),
+    Table table{.format = static_cast<WeightFormat>(tensor.dtype),
                 .width = static_cast<uint32_t>(tensor.columns()), .row_bytes = tensor.bytes.size() / std::max<uint64_t>(tensor.rows(), 1)};
     if (offset == kShared) {
       const auto at = std::find(plan.matrices.begin(), plan.matrices.end(), weight) - plan.matrices.begin();

@@ -32,13 +32,12 @@ class Weights {
 
   const PackedMatrix& matrix(uint32_t index) const { return matrices_[index]; }
   const float* vector(uint32_t index) const { return vectors_[index]; }
-  /// Row `row` of table `table` as floats; the caller has checked `row` against table_rows.
+  /// Row `row` of table `table` as floats; `row` is below the tensor's rows (a Plan's tokens_known).
   void table_row(uint32_t table, uint32_t row, float* out) const;
   /// The same without a copy, where the table is kept as floats; else null.
   const float* table_row_in_place(uint32_t table, uint32_t row) const {
     return tables_[table].floats ? tables_[table].floats + size_t{row} * tables_[table].width : nullptr;
   }
-  uint32_t table_rows(uint32_t table) const { return tables_[table].rows; }
   uint64_t bytes() const { return buffer_.size(); }
 
  private:
@@ -47,7 +46,7 @@ class Weights {
     const float* floats = nullptr;         // copied
     const std::byte* mapped = nullptr;     // in the file
     WeightFormat format = WeightFormat::kF32;
-    uint32_t rows = 0, width = 0;
+    uint32_t width = 0;
     size_t row_bytes = 0;
   };
   struct Loader;

@@ -127,8 +127,6 @@ class BertBuilder {
     }
   }
 
-  static std::string at(uint32_t layer, const std::string& name) { return "layer" + std::to_string(layer) + "." + name; }
-
   const Model& model_;
   const ModelConfig& config_;
   TensorNames names_;

@@ -58,6 +58,9 @@ class GraphBuilder {
   std::unordered_map<std::string, std::string> ignored_;  // tensor -> reason
 };
 
+/// The name of a layer's value, for people: "layer3.attn_q".
+inline std::string at(uint32_t layer, const std::string& name) { return "layer" + std::to_string(layer) + "." + name; }
+
 inline constexpr size_t kShownBytesMax = 60;  // of a foreign text in an error
 /// `text` for an error message: control and non-ASCII bytes shown as '?', cut after kShownBytesMax bytes.
 std::string shown(std::string_view text);

@@ -114,8 +114,6 @@ class GemmaBuilder {
     return builder_.add(Add{.a = x, .b = out}, at(layer, "mlp_sum"), width);
   }
 
-  static std::string at(uint32_t layer, const std::string& name) { return "layer" + std::to_string(layer) + "." + name; }
-
   const Model& model_;
   const ModelConfig& config_;
   TensorNames names_;

@@ -127,8 +127,6 @@ class LlamaBuilder {
     return tied_or_own_head(builder_, config_, table, names_.gguf() ? "output.weight" : "lm_head.weight");
   }
 
-  static std::string at(uint32_t layer, const std::string& name) { return "layer" + std::to_string(layer) + "." + name; }
-
   const Model& model_;
   const ModelConfig& config_;
   TensorNames names_;

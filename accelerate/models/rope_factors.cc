@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numbers>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "accelerate/core/rope.h"
 #include "accelerate/models/builder.h"
 
 namespace accelerate {
@@ -17,23 +17,13 @@ constexpr double kTolerance = 1e-4;  // the tensor holds float32 made by float32
 
 bool matches(const std::vector<float>& divisors, const RopeConfig& rope, uint32_t rotated) {
   for (uint32_t i = 0; i < divisors.size(); ++i) {
-    const double expected = rope.scaling == "llama3" ? llama3_divisor(rope, rotated, i) : 1.0;
+    const double expected = rope_divisor(rope, rotated, i);
     if (!(std::abs(divisors[i] - expected) <= kTolerance * expected)) return false;
   }
   return true;
 }
 
 }  // namespace
-
-double llama3_divisor(const RopeConfig& rope, uint32_t rotated, uint32_t pair) {
-  const double frequency = std::pow(rope.base, -2.0 * pair / rotated);
-  const double wavelength = 2.0 * std::numbers::pi / frequency;
-  const double turns = rope.original_context / wavelength;
-  if (turns > rope.high_frequency_factor) return 1.0;
-  if (turns < rope.low_frequency_factor) return rope.factor;
-  const double smooth = (turns - rope.low_frequency_factor) / (rope.high_frequency_factor - rope.low_frequency_factor);
-  return 1.0 / ((1.0 - smooth) / rope.factor + smooth);
-}
 
 Result<RopeConfig> rope_from_factors(const TensorView& tensor, const RopeConfig& plain, uint32_t rotated) {
   if (tensor.dtype != DType::kF32 || tensor.element_count() != rotated / 2 || rotated < 2) {

@@ -19,7 +19,4 @@ namespace accelerate {
 /// unimplemented naming the tensor. data_loss when it is not F32 with `rotated` / 2 values.
 Result<RopeConfig> rope_from_factors(const TensorView& tensor, const RopeConfig& plain, uint32_t rotated);
 
-/// The divisor of the frequency with index `pair` (0 to rotated / 2 - 1) under llama3 scaling.
-double llama3_divisor(const RopeConfig& rope, uint32_t rotated, uint32_t pair);
-
 }  // namespace accelerate

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "accelerate/base/limits.h"
+#include "accelerate/base/log.h"
 #include "accelerate/text/ffi/received.h"
 #include "accelerate/text/gguf_vocabulary.h"
 #include "accelerate/text/limits.h"
@@ -16,9 +17,10 @@
 namespace accelerate {
 namespace {
 
-/// Control tokens that end a turn by their published names, whatever the file says about EOS.
-constexpr std::array<std::string_view, 8> kEndNames = {
-    "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<|end|>", "<end_of_turn>", "<|return|>"};
+/// Tokens that end a turn by their published names, whatever the file says about EOS: control tokens, and in a GGUF
+/// vocabulary user-defined ones, as some converters marked them. Ignoring them makes a model talk on past its answer.
+constexpr std::array<std::string_view, 9> kEndNames = {"<|im_end|>",    "<|eot_id|>", "<|eom_id|>",    "<|eot|>",   "<|end_of_text|>",
+                                                       "<|endoftext|>", "<|end|>",    "<end_of_turn>", "<|return|>"};
 
 struct HandleDeleter {
   void operator()(text_tokenizer* handle) const { text_tokenizer_free(handle); }
@@ -105,7 +107,9 @@ Result<void> Tokenizer::State::open_json(std::string_view json) {
       static_cast<TokenTable*>(user)->set(id, text, (flags & TEXT_TOKEN_CONTROL) != 0);
     }
   };
-  kind = static_cast<text_token_kind>(text_tokenizer_tokens(handle.get(), visit, &table));
+  const uint32_t found = text_tokenizer_tokens(handle.get(), visit, &table);
+  if (found == TEXT_KIND_NONE) return Error{ErrorCode::kInternal, "[text] a tokenizer's tokens must be listed; the text library panicked on the way"};
+  kind = static_cast<text_token_kind>(found);
   return {};
 }
 
@@ -132,6 +136,12 @@ std::optional<uint32_t> Tokenizer::State::find(std::string_view text) const {
   return id < table.tokens.size() ? std::optional(id) : std::nullopt;
 }
 
+/// Of a GGUF vocabulary; a tokenizer.json says by "special" which tokens control.
+bool is_user_defined(const TokenizerSpec& spec, uint32_t id) {
+  if (!spec.tokenizer_json.empty() || !spec.vocabulary || id >= spec.vocabulary->types.size()) return false;
+  return spec.vocabulary->types[id] == TokenizerSpec::TokenType::kUserDefined;
+}
+
 Result<void> Tokenizer::State::set_special(const TokenizerSpec& spec) {
   const auto count = static_cast<uint32_t>(table.tokens.size());
   std::vector<uint32_t> ids = spec.end_of_generation;
@@ -151,7 +161,8 @@ Result<void> Tokenizer::State::set_special(const TokenizerSpec& spec) {
     if (id) ends.push_back(*id);
   }
   for (const std::string_view name : kEndNames) {
-    if (const std::optional<uint32_t> id = find(name); id && table.tokens[*id].control) ends.push_back(*id);
+    const std::optional<uint32_t> id = find(name);
+    if (id && (table.tokens[*id].control || is_user_defined(spec, *id))) ends.push_back(*id);
   }
   std::sort(ends.begin(), ends.end());
   ends.erase(std::unique(ends.begin(), ends.end()), ends.end());
@@ -262,7 +273,9 @@ std::string Tokenizer::decode(std::span<const uint32_t> ids, const DecodeOptions
     Received received;
     text_tokenizer_decode(state_->handle.get(), ids.data(), ids.size(), options.skip_special ? TEXT_DECODE_SKIP_SPECIAL : 0,
                           receive, &received);
-    return received.status == TEXT_OK ? std::move(received.bytes) : std::string();
+    if (received.status == TEXT_OK) return std::move(received.bytes);
+    log_error(fmt::format("[text] ids must be decodable; got: {}; they give no text", received.bytes));
+    return {};
   }
   std::string text;
   for (const uint32_t id : ids) {

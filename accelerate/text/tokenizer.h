@@ -58,7 +58,8 @@ class Tokenizer {
   /// Id of the token stored as `text` ("<|im_end|>", "Ġthe", "▁the").
   std::optional<uint32_t> find(std::string_view text) const;
   bool is_control(uint32_t id) const;
-  /// Ends an answer: EOS, EOT, those of generation_config.json, and control tokens named like <|im_end|>, <end_of_turn>.
+  /// Ends an answer: EOS, EOT, those of generation_config.json, and control tokens (GGUF: user-defined ones
+  /// too) named like <|im_end|>, <end_of_turn>.
   bool is_end_of_generation(uint32_t id) const;
   /// Ascending.
   std::span<const uint32_t> end_of_generation() const;

@@ -58,7 +58,7 @@ def build_peer():
 def make_files(peer):
     """{format: path}: Q4_1 as published, the others made from it."""
     data = pathlib.Path(os.environ.get("XDG_DATA_HOME", pathlib.Path.home() / ".local/share")) / "ipfs-accelerate/models"
-    run(OURS, "pull", "smollm2")
+    run(OURS, "pull", "smollm2", stdout=subprocess.DEVNULL)
     source = next((data / "smollm2").glob("*.gguf"))
     files = {"Q4_1": source}
     for name in ("Q4_0", "Q8_0"):

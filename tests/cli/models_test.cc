@@ -33,6 +33,22 @@ TEST_F(Models, ShowsAModelBeforeLoadingIt) {
   EXPECT_GT(shown["memory_bytes"]["total"].get<uint64_t>(), shown["memory_bytes"]["weights"].get<uint64_t>());
 }
 
+TEST_F(Models, ShowsWhatAModelIsAndWhatItsMakersSuggest) {
+  const ScopedEnvironment cache("XDG_CACHE_HOME", (home_ / "cache").string());
+  const Json gguf = cli({"models", "show", fixture("llama_f32.gguf"), "--id", "--json"}).json();
+  const Json folder = cli({"models", "show", fixture("llama_hf_f32"), "--id", "--json"}).json();
+  EXPECT_EQ(gguf["id"].get<std::string>().size(), 64u);
+  EXPECT_NE(gguf["id"], folder["id"]);
+  EXPECT_EQ(gguf["graph"].get<std::string>().size(), 64u);
+  EXPECT_EQ(cli({"models", "show", fixture("llama_f32.gguf"), "--id", "--json"}).json(), gguf) << "and again from the cache";
+  EXPECT_EQ(cli({"models", "show", fixture("llama_f32.gguf"), "--json"}).json()["id"], nullptr) << "only when asked for";
+  write_text(home_ / "m/config.json", read_text(fixture("llama_hf_f32/config.json")));
+  write_text(home_ / "m/model.safetensors", read_text(fixture("llama_hf_f32/model.safetensors")));
+  write_text(home_ / "m/generation_config.json", R"({"temperature":0.5,"top_k":40})");
+  EXPECT_EQ(cli({"models", "show", (home_ / "m").string(), "--json"}).json()["suggested_sampling"], Json({{"temperature", 0.5}, {"top_k", 40.0}}));
+  EXPECT_TRUE(holds(cli({"models", "show", (home_ / "m").string()}).out, "temperature 0.5, top_k 40 (not applied)"));
+}
+
 TEST_F(Models, MemoryFollowsTheTokensAskedFor) {
   const auto kv = [&](const std::string& tokens) {
     return cli({"models", "show", fixture("llama_f32.gguf"), "--kv-tokens", tokens, "--json"}).json()["memory_bytes"]["kv"].get<uint64_t>();

@@ -58,9 +58,7 @@ class CallbackSink final : public LogitsSink {
 
 std::vector<std::string> backend_names() {
   std::vector<std::string> names;
-  for (const BackendEntry& entry : backend_registry()) {
-    if (entry.name != "null") names.emplace_back(entry.name);
-  }
+  for (const BackendEntry& entry : backend_registry()) names.emplace_back(entry.name);
   std::sort(names.begin(), names.end());
   return names;
 }

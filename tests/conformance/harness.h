@@ -19,7 +19,7 @@
 
 namespace accelerate::conformance {
 
-/// Of the registry, without "null", whose answers are scripted.
+/// All of the registry.
 std::vector<std::string> backend_names();
 
 /// One for the process; null if the registry has none of that name.

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "accelerate/core/rope.h"
+
 namespace accelerate {
 namespace {
 
@@ -19,7 +21,7 @@ TEST(RopeFactors, RecognisesLlama3) {
   RopeConfig plain{.base = 500000};
   RopeConfig scaled{.base = 500000, .scaling = "llama3", .factor = 32, .original_context = 8192};
   Divisors divisors;
-  for (uint32_t i = 0; i < kRotated / 2; ++i) divisors.values.push_back(static_cast<float>(llama3_divisor(scaled, kRotated, i)));
+  for (uint32_t i = 0; i < kRotated / 2; ++i) divisors.values.push_back(static_cast<float>(rope_divisor(scaled, kRotated, i)));
   const auto rope = rope_from_factors(divisors.view(), plain, kRotated);
   ASSERT_TRUE(rope.ok()) << rope.error().message;
   EXPECT_EQ(rope->scaling, "llama3");
@@ -27,15 +29,6 @@ TEST(RopeFactors, RecognisesLlama3) {
   EXPECT_EQ(rope->original_context, 8192u);
   divisors.values[20] *= 1.01f;
   EXPECT_EQ(rope_from_factors(divisors.view(), plain, kRotated).error().code, ErrorCode::kUnimplemented);
-}
-
-/// Values by hand: wavelengths shorter than 8192 / 4 are kept, longer than 8192 divided, between them a ramp in turns.
-TEST(RopeFactors, DivisorsFollowTheFormula) {
-  const RopeConfig rope{.base = 10000, .scaling = "llama3", .factor = 8, .original_context = 8192};
-  EXPECT_EQ(llama3_divisor(rope, 128, 0), 1.0);    // wavelength 6.28
-  EXPECT_EQ(llama3_divisor(rope, 128, 63), 8.0);   // wavelength 54410
-  // Pair 44: frequency 10000^(-88/128) = 0.00177828, wavelength 3533.3, turns 2.31853, smooth 0.439511.
-  EXPECT_NEAR(llama3_divisor(rope, 128, 44), 1 / ((1 - 0.439511) / 8 + 0.439511), 1e-4);
 }
 
 TEST(RopeFactors, OnesChangeNothing) {

@@ -9,9 +9,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "accelerate/base/json.h"
 #include "tests/net/raw_client.h"
 #include "tests/serve/fake_endpoint.h"
+#include "tests/serve/read_json.h"
 
 namespace accelerate {
 namespace {
@@ -24,12 +24,6 @@ using testing::source_of;
 using testing::within;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
-
-Json read(const std::string& text) {
-  const auto parsed = parse_json(text);
-  EXPECT_TRUE(parsed.ok()) << text;
-  return parsed.ok() ? *parsed : Json::object();
-}
 
 class OpenAiTest : public ::testing::Test {
  protected:

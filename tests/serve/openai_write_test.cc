@@ -8,7 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "accelerate/base/json.h"
+#include "tests/serve/read_json.h"
 
 namespace accelerate {
 namespace {
@@ -17,12 +17,6 @@ using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 using ::testing::Not;
 using ::testing::StartsWith;
-
-Json read(const std::string& text) {
-  const auto parsed = parse_json(text);
-  EXPECT_TRUE(parsed.ok()) << text;
-  return parsed.ok() ? *parsed : Json();
-}
 
 const ReplyHead kHead = {.id = "chatcmpl-x", .model = "m", .fingerprint = "fp_1", .created_unix_s = 1700000000};
 

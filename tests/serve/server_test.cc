@@ -4,9 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "accelerate/base/json.h"
 #include "tests/net/raw_client.h"
 #include "tests/serve/fake_endpoint.h"
+#include "tests/serve/read_json.h"
 
 namespace accelerate {
 namespace {
@@ -18,12 +18,6 @@ using testing::RawResponse;
 using testing::source_of;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
-
-Json read(const std::string& text) {
-  const auto parsed = parse_json(text);
-  EXPECT_TRUE(parsed.ok()) << text;
-  return parsed.ok() ? *parsed : Json::object();
-}
 
 ModelSource two_models() {
   return source_of({std::make_shared<FakeEndpoint>("org/model 1"), std::make_shared<FakeEndpoint>("minilm", ProgramKind::kEncoder)});

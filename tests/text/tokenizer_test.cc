@@ -131,6 +131,22 @@ TEST(Tokenizer, DefaultModelKnowsItsSpecialTokens) {
   EXPECT_EQ(tokenizer->token_bytes(49152), "");
 }
 
+// Some converters marked <|im_end|> as user-defined; a tokenizer.json says "special" where it means so.
+TEST(Tokenizer, TurnsEndByNameInGgufVocabularies) {
+  TokenizerSpec spec;
+  spec.vocabulary = TokenizerSpec::Vocabulary{};
+  spec.vocabulary->model = "llama";
+  spec.vocabulary->tokens = {"<unk>", "<s>", "</s>", "<|im_end|>", "<|eot|>", "<|end|>", "a"};
+  spec.vocabulary->scores = {0, 0, 0, 0, 0, 0, -1};
+  using enum TokenizerSpec::TokenType;
+  spec.vocabulary->types = {kUnknown, kControl, kControl, kUserDefined, kControl, kNormal, kNormal};
+  spec.eos = 2;
+  spec.add_bos = false;
+  const auto tokenizer = Tokenizer::create(spec);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
+  EXPECT_EQ(Ids((*tokenizer)->end_of_generation().begin(), (*tokenizer)->end_of_generation().end()), (Ids{2, 3, 4})) << "an ordinary token is text";
+}
+
 TEST(Tokenizer, GemmaEndsItsTurns) {
   ACC_REAL_TOKENIZER_OR_SKIP(tokenizer, "gemma3");
   EXPECT_EQ(tokenizer->size(), 262144u);

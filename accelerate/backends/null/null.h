@@ -1,5 +1,5 @@
-// The null backend: answers by a script, and fails when told to. For tests of everything above a backend; it serves the
-// hardware name "null" and nothing a user would ask for.
+// The null backend: answers by a script, and fails when told to. For tests of everything above a backend: it is in no
+// binary's registry, and a test that wants it hands make_null_backend to its Engine (tests/conformance/faults_test.cc).
 //
 //   set_null_script({.tokens = {5, 6, 7}, .end_token = 2, .fault = NullFault::kCallError, .fault_step = 4});
 //   auto backend = make_null_backend(context);
@@ -19,7 +19,6 @@
 
 namespace accelerate {
 
-inline constexpr const char* kNullVariable = "IPFS_ACCELERATE_NULL";  // 1: probe() says available
 inline constexpr float kNullPeak = 20.0f;
 inline constexpr uint32_t kNullVectorWidth = 8;
 

@@ -27,8 +27,6 @@ struct VectorMath {
   }
 
   ACC_INLINE F negative(F x) { return S::mul(x, S::set(-1.0f)); }
-  /// 1 / (1 + e^-x)
-  ACC_INLINE F sigmoid(F x) { return S::div(S::set(1.0f), S::add(S::set(1.0f), exp(negative(x)))); }
 
   ACC_INLINE F tanh(F x) {
     const F size = S::absolute(x), square = S::mul(x, x);

@@ -48,7 +48,9 @@ int32_t text_tokenizer_encode(const text_tokenizer* handle, const uint8_t* data,
                               text_sink sink, void* user);
 int32_t text_tokenizer_decode(const text_tokenizer* handle, const uint32_t* ids, size_t count, uint32_t flags,
                               text_sink sink, void* user);
-/* Visits each existing id in ascending order with the bytes it stands for; answers the text_token_kind. */
+enum { TEXT_KIND_NONE = 0xffffffffu }; /* no text_token_kind: a defect of the library */
+/* Visits each existing id in ascending order with the bytes it stands for; answers the text_token_kind, or TEXT_KIND_NONE
+ * when it panicked on the way and ids are missing. */
 uint32_t text_tokenizer_tokens(const text_tokenizer* handle, text_token_sink sink, void* user);
 /* Id of a token by its stored text, UINT32_MAX when there is none. */
 uint32_t text_tokenizer_find(const text_tokenizer* handle, const uint8_t* data, size_t size);

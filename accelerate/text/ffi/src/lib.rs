@@ -117,16 +117,15 @@ pub unsafe extern "C" fn text_tokenizer_decode(
 
 pub type TokenSink = unsafe extern "C" fn(user: *mut c_void, id: u32, flags: u32, data: *const u8, size: usize);
 
-/// Calls `sink` for each id that exists, ascending, with the bytes it stands for; answers the decoder's kind.
+/// Calls `sink` for each id that exists, ascending, with the bytes it stands for; answers the decoder's kind, or u32::MAX
+/// after a panic half way, which leaves ids out.
 #[no_mangle]
 pub unsafe extern "C" fn text_tokenizer_tokens(
     handle: *const tokenizer::Tokenizer, sink: TokenSink, user: *mut c_void,
 ) -> u32 {
     let kind = (*handle).kind() as u32;
     let walk = || (*handle).each_token(|id, flags, bytes| sink(user, id, flags, bytes.as_ptr(), bytes.len()));
-    // A panic half way leaves holes, which read as tokens without bytes: the caller compares the count it expects.
-    let _ = catch_unwind(AssertUnwindSafe(walk));
-    kind
+    catch_unwind(AssertUnwindSafe(walk)).map_or(u32::MAX, |()| kind)
 }
 
 /// The id of a token by its stored text; u32::MAX when there is none.
