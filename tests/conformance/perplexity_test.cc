@@ -16,8 +16,9 @@ class Perplexity : public BackendTest {
     const Result<std::shared_ptr<const Model>> model = open_real(name);
     if (!model) GTEST_SKIP() << model.error().message;
     PerplexityGolden golden = perplexity_golden(name);
-    // Plain C++ kernels take a minute for the whole text: they score the last window, the shortest.
-    if (is_portable()) golden.windows.erase(golden.windows.begin(), golden.windows.end() - 1);
+    // Plain C++ kernels take a minute for the whole text: they score it once, and elsewhere the last window, the shortest.
+    const bool whole = !is_portable() || (name == "smollm2" && precision == Precision::kDefault);
+    if (!whole) golden.windows.erase(golden.windows.begin(), golden.windows.end() - 1);
     auto program = compile_decoder(GetParam(), *model, {.precision = precision, .context = 512, .slots = 1});
     ASSERT_TRUE(program) << to_string(program.error());
     double nll = 0, golden_nll = 0;
