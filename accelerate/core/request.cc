@@ -2,6 +2,16 @@
 
 namespace accelerate {
 
+std::string_view finish_reason_name(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop: return "stop";
+    case FinishReason::kLength: return "length";
+    case FinishReason::kToolCalls: return "tool_calls";
+    case FinishReason::kCancelled: break;
+  }
+  return "cancelled";
+}
+
 std::optional<Part> Stream::next(std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
   changed_.wait_for(lock, timeout, [&] { return !parts_.empty() || result_.has_value(); });

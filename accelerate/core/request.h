@@ -24,9 +24,38 @@ inline constexpr size_t kStopStringsMax = 4;  // as the OpenAI API has it
 inline constexpr size_t kLogitBiasMax = 1024;   // biased tokens of one request: each costs an addition a step
 inline constexpr uint32_t kTopLogprobsMax = 20;  // as the OpenAI API has it
 
+/// A tool the model asks to be called.
+struct ToolCall {
+  std::string id;         // "call_..."
+  std::string name;
+  std::string arguments;  // JSON text
+};
+
 struct Message {
-  std::string role;     // system | user | assistant | tool
-  std::string content;  // UTF-8
+  std::string role;                  // system | user | assistant | tool
+  std::string content;               // UTF-8
+  std::vector<ToolCall> tool_calls;  // of an assistant
+  std::string tool_call_id, name;    // of a tool's answer
+};
+
+/// A tool the model may call.
+struct Tool {
+  std::string name, description;
+  std::string parameters;  // JSON Schema text of the arguments' object; empty = any object
+  bool strict = false;     // arguments match `parameters`, enforced by masks
+};
+enum class ToolChoice : uint8_t { kAuto, kNone, kRequired, kNamed };
+struct ToolOptions {
+  std::vector<Tool> tools;
+  ToolChoice choice = ToolChoice::kAuto;
+  std::string name;      // of the tool that kNamed demands
+  bool parallel = true;  // several calls in one answer
+};
+
+/// What the text of an answer must match: enforced by masks at every step, never checked afterwards (text/grammar.h).
+struct Grammar {
+  enum class Kind : uint8_t { kJsonSchema, kLark, kRegex } kind = Kind::kJsonSchema;
+  std::string text;
 };
 
 struct SamplingOptions {
@@ -49,13 +78,17 @@ struct Request {
   std::optional<uint32_t> max_tokens;         // nothing = what the context leaves
   std::vector<std::string> stop;              // at most kStopStringsMax, none empty
   std::optional<uint32_t> top_logprobs;       // Part::logprobs with so many alternatives, at most kTopLogprobsMax
+  std::optional<Grammar> grammar;
+  ToolOptions tools;                          // of a chat; kNone or an empty list = no tools
+  bool echo = false;                          // the prompt's tokens come first, as a Part of its own; max_tokens may be 0 then
   bool ignore_end = false;                    // go on past end-of-generation tokens (benchmarks)
+  std::string client;                         // whose request it is, for fairness between clients; empty = nobody's in particular
+  int32_t priority = 0;                       // smaller is served earlier, as in vLLM
+  std::string id;                             // what logs call it; may be empty
 };
 
-enum class FinishReason : uint8_t { kStop, kLength, kCancelled };
-inline std::string_view finish_reason_name(FinishReason reason) {
-  return reason == FinishReason::kStop ? "stop" : reason == FinishReason::kLength ? "length" : "cancelled";
-}
+enum class FinishReason : uint8_t { kStop, kLength, kToolCalls, kCancelled };
+std::string_view finish_reason_name(FinishReason reason);  // as OpenAI has it: "stop", "length", "tool_calls"; "cancelled"
 
 struct Usage {
   uint32_t prompt_tokens = 0, completion_tokens = 0, cached_tokens = 0;
@@ -64,9 +97,15 @@ struct Usage {
 /// How probable the model found a token, before any option of sampling.
 struct TokenLogprob {
   uint32_t token = 0;
-  float logprob = 0;              // natural logarithm
+  float logprob = 0;              // natural logarithm; NaN for a prompt's first token, which nothing comes before
   std::string bytes;              // what the token adds to the text; may begin or end inside a character
   std::vector<TokenLogprob> top;  // the likeliest tokens, best first; these have no `top` of their own
+};
+
+/// More of one tool call: id and name come first and once, arguments piece by piece.
+struct ToolCallDelta {
+  uint32_t index = 0;  // of the call in the answer
+  std::string id, name, arguments;
 };
 
 /// A piece of an answer: complete UTF-8 characters only; may be empty when a token ends inside a character.
@@ -75,6 +114,8 @@ struct Part {
   std::vector<uint32_t> tokens;
   std::chrono::steady_clock::time_point pushed_at{};  // set by Stream::push
   std::vector<TokenLogprob> logprobs;                 // one a token, where Request::top_logprobs asked for them
+  std::vector<ToolCallDelta> tool_calls;
+  bool of_prompt = false;                             // the echoed prompt, whole
 };
 
 /// What is known when an answer is over.
