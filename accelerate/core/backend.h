@@ -85,6 +85,7 @@ enum class Precision : uint8_t {
 struct CompileOptions {
   std::optional<std::string> quantization;  // nothing = the file's own
   Precision precision = Precision::kDefault;
+  bool deterministic = false;               // a token's logits depend on its sequence alone, bit for bit, not on batch, chunking or reuse
   int level = 1;                            // 0..3
   uint32_t threads = 0;                     // 0 = the granted budget
   uint32_t context = 0;                     // tokens a sequence may have; 0 = the model's, as far as memory allows

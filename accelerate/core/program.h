@@ -80,7 +80,8 @@ class LogitsSink {
 
 enum class ForkKind : uint8_t { kNone, kCopy, kShared };
 struct DecoderLimits {
-  uint32_t slots_max = 1;
+  uint32_t slots_max = 1;          // stepped at once
+  uint32_t slots_kept_max = 0;     // open beyond those, for the prefixes they hold; their KV is given up when it runs out
   uint32_t context_max = 0;        // tokens of one slot
   uint32_t batch_tokens_max = 0;   // tokens of one step, over all inputs
   bool truncate_exact = false;     // truncate() is there

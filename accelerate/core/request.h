@@ -75,12 +75,12 @@ struct Request {
   std::optional<std::string> text;            // as it is (completions, --raw)
   std::optional<std::vector<uint32_t>> tokens;
   SamplingOptions sampling;
-  std::optional<uint32_t> max_tokens;         // nothing = what the context leaves
+  std::optional<uint32_t> max_tokens;         // nothing = what the context leaves; 0 = the prompt is computed only
   std::vector<std::string> stop;              // at most kStopStringsMax, none empty
   std::optional<uint32_t> top_logprobs;       // Part::logprobs with so many alternatives, at most kTopLogprobsMax
   std::optional<Grammar> grammar;
   ToolOptions tools;                          // of a chat; kNone or an empty list = no tools
-  bool echo = false;                          // the prompt's tokens come first, as a Part of its own; max_tokens may be 0 then
+  bool echo = false;                          // the prompt comes first, as a Part of its own
   bool ignore_end = false;                    // go on past end-of-generation tokens (benchmarks)
   std::string client;                         // whose request it is, for fairness between clients; empty = nobody's in particular
   int32_t priority = 0;                       // smaller is served earlier, as in vLLM

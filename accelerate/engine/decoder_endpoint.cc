@@ -23,7 +23,7 @@ class DecoderEndpoint final : public Endpoint {
   DecoderEndpoint(EndpointParts parts, std::unique_ptr<DecoderProgram> program, std::shared_ptr<const Tokenizer> tokenizer,
                   std::optional<ChatPrompt> chat_prompt, EndpointInfo info)
       : model_(std::move(parts.model)), program_(std::move(program)), tokenizer_(std::move(tokenizer)),
-        chat_prompt_(std::move(chat_prompt)), info_(std::move(info)), scheduler_(*program_) {}
+        chat_prompt_(std::move(chat_prompt)), info_(std::move(info)), scheduler_(*program_, {.reuse_prefixes = parts.reuse_prefixes}) {}
   ~DecoderEndpoint() override { close(); }
 
   const EndpointInfo& info() const override { return info_; }
@@ -78,6 +78,9 @@ Result<Prompt> DecoderEndpoint::make_prompt(const Request& request) const {
 }
 
 Result<void> DecoderEndpoint::check_outputs(const Request& request) const {
+  if (request.echo && !request.messages.empty()) {
+    return Error{ErrorCode::kInvalidArgument, "[engine] echo sends a raw prompt back; got messages"};
+  }
   if (request.top_logprobs.value_or(0) > kTopLogprobsMax) {
     return Error{ErrorCode::kInvalidArgument, fmt::format("[engine] at most {} top logprobs are given; got {}", kTopLogprobsMax, *request.top_logprobs)};
   }
@@ -91,11 +94,8 @@ Result<void> DecoderEndpoint::check_outputs(const Request& request) const {
 
 Result<uint32_t> DecoderEndpoint::tokens_max(const Request& request, size_t prompt_tokens) const {
   if (prompt_tokens == 0) return Error{ErrorCode::kInvalidArgument, "[engine] a prompt has at least one token; got none"};
-  if (request.max_tokens && *request.max_tokens == 0) {
-    return Error{ErrorCode::kInvalidArgument, "[engine] max_tokens is at least 1; got 0"};
-  }
   // The last token of an answer needs no KV, but clients count it as part of the context: so do we.
-  if (prompt_tokens + 1 > info_.context) {
+  if (prompt_tokens + (request.max_tokens == 0u ? 0 : 1) > info_.context) {
     return Error{ErrorCode::kOutOfRange,
                  fmt::format("[engine] this model's context is {} tokens, prompt and answer together; got a prompt of {}; try a "
                              "shorter prompt", info_.context, prompt_tokens)};
@@ -129,14 +129,25 @@ Result<std::shared_ptr<Stream>> DecoderEndpoint::start(const Request& request, P
   }
   LogitShaper shaper(request.sampling, prompt.tokens);
   auto job = std::make_unique<Job>();
-  job->tokens = std::move(prompt.tokens);
+  std::optional<std::string> echo;
+  if (request.echo) echo = request.text ? *request.text : tokenizer_->decode(prompt.tokens);
+  job->prompt_rows = request.echo && request.top_logprobs;
+  job->id = request.id;
+  job->client = request.client;
+  job->priority = request.priority;
+  job->tokens = prompt.tokens;
   const uint32_t prompt_tokens = reply.usage.prompt_tokens;
   TextAnswerParts parts{.stream = stream, .tokenizer = tokenizer_, .shaper = std::move(shaper),
                         .sampler = Sampler(request.sampling, seed), .stop = std::move(stop), .stop_strings = request.stop, .continues_text = prompt.continues_text, .ignore_end = request.ignore_end,
-                        .top_logprobs = request.top_logprobs, .tokens_max = most, .reply = std::move(reply), .on_end = {}};
+                        .top_logprobs = request.top_logprobs, .echo = std::move(echo),
+                        .prompt = request.echo ? std::move(prompt.tokens) : std::vector<uint32_t>(), .tokens_max = most, .reply = std::move(reply), .on_end = {}};
   if (counted) parts.on_end = [this](const Result<Reply>& result) { count_end(result); };
   job->answer = std::make_unique<TextAnswer>(std::move(parts));
-  ACC_TRY_VOID(scheduler_.submit(std::move(job)));
+  if (const Result<void> queued = scheduler_.submit(std::move(job)); !queued) {
+    std::lock_guard lock(stats_mutex_);
+    ++stats_.rejected;
+    return queued.error();
+  }
   if (counted) {
     std::lock_guard lock(stats_mutex_);
     ++stats_.requests;
@@ -147,9 +158,16 @@ Result<std::shared_ptr<Stream>> DecoderEndpoint::start(const Request& request, P
 
 void DecoderEndpoint::count_end(const Result<Reply>& result) {
   std::lock_guard lock(stats_mutex_);
-  if (result) stats_.completion_tokens += result->usage.completion_tokens;
-  else if (result.error().code == ErrorCode::kCancelled) ++stats_.cancelled;
-  else ++stats_.failed;
+  if (!result) {
+    ++(result.error().code == ErrorCode::kCancelled ? stats_.cancelled : stats_.failed);
+    return;
+  }
+  const uint32_t tokens = result->usage.completion_tokens;
+  stats_.completion_tokens += tokens;
+  stats_.cached_tokens += result->usage.cached_tokens;
+  ++stats_.finished[std::string(finish_reason_name(result->finish_reason))];
+  if (tokens > 0) stats_.ttft_s.observe(result->ttft_ms / 1000);
+  if (tokens > 1) stats_.tpot_s.observe(result->decode_ms / 1000 / (tokens - 1));
 }
 
 Result<void> DecoderEndpoint::check_health() {
@@ -164,13 +182,16 @@ Result<void> DecoderEndpoint::check_health() {
 }
 
 EndpointStats DecoderEndpoint::stats() const {
-  const Scheduler::Load load = scheduler_.load();
-  std::lock_guard lock(stats_mutex_);
+  std::unique_lock lock(stats_mutex_);
   EndpointStats stats = stats_;
-  stats.running = load.running;
-  stats.queued = load.queued;
-  stats.kv_tokens_free = load.capacity.kv_tokens_free;
-  stats.kv_tokens_total = load.capacity.kv_tokens_total;
+  lock.unlock();
+  stats.scheduler = scheduler_.stats();
+  stats.queue = scheduler_.queued(kQueueShownMax);
+  stats.running = stats.scheduler.running;
+  stats.queued = stats.scheduler.queued;
+  stats.kv_tokens_total = stats.scheduler.capacity.kv_tokens_total;
+  // What is kept for reuse is given up as soon as somebody needs it.
+  stats.kv_tokens_free = stats.kv_tokens_total - std::min(stats.kv_tokens_total, stats.scheduler.kv_tokens_active);
   return stats;
 }
 
@@ -188,7 +209,8 @@ Result<std::shared_ptr<Endpoint>> make_decoder_endpoint(EndpointParts parts) {
   EndpointInfo info{};
   {
     EndpointParts described{.model = parts.model, .program = std::move(program), .name = parts.name, .path = parts.path,
-                            .target = parts.target, .started = parts.started};
+                            .target = parts.target, .started = parts.started,
+                            .reuse_prefixes = parts.reuse_prefixes};
     info = describe_endpoint(described);
     program.reset(static_cast<DecoderProgram*>(described.program.release()));
   }

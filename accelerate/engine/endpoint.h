@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -19,6 +20,7 @@
 
 #include "accelerate/core/backend.h"
 #include "accelerate/core/request.h"
+#include "accelerate/engine/telemetry.h"
 
 namespace accelerate {
 
@@ -44,8 +46,13 @@ struct EmbedReply {
 struct EndpointStats {
   uint32_t running = 0, queued = 0;
   uint64_t kv_tokens_free = 0, kv_tokens_total = 0;
-  uint64_t requests = 0, prompt_tokens = 0, completion_tokens = 0, cancelled = 0, failed = 0;
+  uint64_t requests = 0, prompt_tokens = 0, completion_tokens = 0, cached_tokens = 0, cancelled = 0, failed = 0, rejected = 0;
+  std::map<std::string, uint64_t> finished;  // by finish reason
+  Histogram ttft_s{kLatencyBounds_s}, tpot_s{kTokenBounds_s};
+  SchedulerStats scheduler;                  // decoders
+  std::vector<QueuedRequest> queue;          // the first kQueueShownMax, in the order of service
 };
+inline constexpr size_t kQueueShownMax = 16;
 
 struct TokenizeOptions {
   bool add_special = false;    // BOS and the like, as the model wants them

@@ -14,6 +14,7 @@ struct EndpointParts {
   std::unique_ptr<Program> program;
   std::string name, path, target;
   std::chrono::steady_clock::time_point started;  // of loading, for EndpointInfo::load_ms
+  bool reuse_prefixes = true;                     // decoders: SchedulerOptions
 };
 
 /// By the program's kind. failed_precondition when the model has no tokenizer; unimplemented for other kinds of program.

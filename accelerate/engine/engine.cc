@@ -143,7 +143,8 @@ Result<std::shared_ptr<Endpoint>> Engine::open(const std::string& word, const Op
     for (const std::string& line : compiled.report) log_info(opened.name + ": " + line);
     ACC_TRY(std::shared_ptr<Endpoint> endpoint,
             make_endpoint({.model = model, .program = std::move(compiled.program), .name = opened.name,
-                           .path = opened.location.path, .target = to_string(best->target), .started = start}));
+                           .path = opened.location.path, .target = to_string(best->target), .started = start,
+                           .reuse_prefixes = options.reuse_prefixes}));
     ACC_TRY_VOID(endpoint->check_health());
     return endpoint;
   };

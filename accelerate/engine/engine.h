@@ -36,6 +36,7 @@ struct OpenOptions {
   std::string hardware = "auto";  // a name of engine/hardware.h
   std::string name;               // what clients call it; empty = alias or file name
   std::string chat_template;      // Jinja text instead of the model's own
+  bool reuse_prefixes = true;     // keep the KV of what was computed for prompts that begin alike
 };
 
 /// What a model is, read from its files without loading weights.

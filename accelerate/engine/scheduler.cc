@@ -8,20 +8,34 @@
 #include "accelerate/base/log.h"
 
 namespace accelerate {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point then) { return std::chrono::duration<double>(Clock::now() - then).count(); }
+
+// All of a prompt is computed but its last token, or all of an answer but what was said last.
+bool answering(const Job& job) { return job.slot && job.computed >= job.prompt && job.computed + 1 == job.tokens.size(); }
+
+}  // namespace
 
 struct Scheduler::Batch {
   std::vector<Job*> jobs;
   std::vector<SlotInput> inputs;
   std::vector<SlotStatus> statuses;
-  std::vector<bool> over;            // the answer ended in this step
+  std::vector<bool> over;  // the answer ended in this step
 };
 
 class Scheduler::Sink final : public LogitsSink {
  public:
   explicit Sink(Batch& batch) : batch_(batch) {}
-  void row(size_t input, size_t, std::span<const float> logits) override {
+  void row(size_t input, size_t token, std::span<const float> logits) override {
     Job& job = *batch_.jobs[input];
-    if (job.answer->take(logits)) {
+    if (batch_.over[input]) return;
+    const size_t index = job.computed + token;
+    if (index + 1 < job.tokens.size()) {
+      if (index + 1 < job.prompt) job.answer->take_prompt(index, logits);
+    } else if (job.answer->take(logits)) {
       job.tokens.push_back(job.answer->last_token());
     } else {
       batch_.over[input] = true;
@@ -32,8 +46,8 @@ class Scheduler::Sink final : public LogitsSink {
   Batch& batch_;
 };
 
-Scheduler::Scheduler(DecoderProgram& program) : program_(program) {
-  load_.capacity = program.capacity();
+Scheduler::Scheduler(DecoderProgram& program, SchedulerOptions options) : program_(program), options_(options), prefixes_(program) {
+  stats_.capacity = program.capacity();
   thread_ = std::thread([this] { loop(); });
 }
 
@@ -41,6 +55,8 @@ Scheduler::~Scheduler() { close(); }
 
 Result<void> Scheduler::submit(std::unique_ptr<Job> job) {
   CHECK(job && job->answer && !job->tokens.empty(), "a job has a prompt and an answer");
+  job->prompt = job->tokens.size();
+  job->submitted_at = Clock::now();
   {
     std::lock_guard lock(mutex_);
     if (dead_) return *dead_;
@@ -49,8 +65,8 @@ Result<void> Scheduler::submit(std::unique_ptr<Job> job) {
       return Error{ErrorCode::kResourceExhausted,
                    fmt::format("[scheduler] at most {} requests wait; got one more; try again later", limits::kQueuedRequestsMax)};
     }
-    queue_.push_back(std::move(job));
-    load_.queued = static_cast<uint32_t>(queue_.size());
+    queue_.push(std::move(job));
+    stats_.queued = static_cast<uint32_t>(queue_.size());
   }
   changed_.notify_one();
   return {};
@@ -66,9 +82,19 @@ void Scheduler::close() {
   if (thread_.joinable()) thread_.join();
 }
 
-Scheduler::Load Scheduler::load() const {
+SchedulerStats Scheduler::stats() const {
   std::lock_guard lock(mutex_);
-  return load_;
+  return stats_;
+}
+
+std::vector<QueuedRequest> Scheduler::queued(size_t most) const {
+  std::lock_guard lock(mutex_);
+  std::vector<QueuedRequest> shown;
+  const std::vector<const Job*> waiting = queue_.in_order();
+  for (const Job* job : std::span(waiting).first(std::min(most, waiting.size()))) {
+    shown.push_back({job->id, job->client, job->priority, static_cast<uint32_t>(job->prompt), seconds_since(job->submitted_at)});
+  }
+  return shown;
 }
 
 void Scheduler::loop() {
@@ -85,76 +111,163 @@ void Scheduler::loop() {
 
 bool Scheduler::wait_for_work() {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return closing_ || !running_.empty() || !queue_.empty(); });
+  changed_.wait(lock, [&] { return closing_ || !running_.empty() || queue_.size() > 0; });
   return !closing_;
 }
 
+// Gives the KV up.
 void Scheduler::release(Job& job) {
   if (job.slot) program_.close(*job.slot);
   job.slot.reset();
   job.computed = 0;
 }
 
+// Gives the KV to whoever begins like this job.
+void Scheduler::retire(Job& job) {
+  if (!options_.reuse_prefixes || !job.slot) return release(job);
+  prefixes_.keep(*job.slot, {job.tokens.begin(), job.tokens.begin() + static_cast<std::ptrdiff_t>(job.computed)});
+  job.slot.reset();
+  job.computed = 0;
+}
+
+/// The job is over, its answer has ended already.
+void Scheduler::end(std::unique_ptr<Job>& job) {
+  release(*job);
+  std::lock_guard lock(mutex_);
+  queue_.ended(*job);
+  job.reset();
+}
+
+void Scheduler::fail(std::unique_ptr<Job>& job, const Error& error) {
+  job->answer->fail(error);
+  end(job);
+}
+
+void Scheduler::sweep() {
+  std::erase_if(running_, [](const std::unique_ptr<Job>& job) { return job == nullptr; });
+}
+
 void Scheduler::drop_cancelled() {
   const Error error{ErrorCode::kCancelled, "[scheduler] the client went away"};
-  std::erase_if(running_, [&](std::unique_ptr<Job>& job) {
-    if (!job->answer->cancelled()) return false;
-    release(*job);
-    job->answer->fail(error);
-    return true;
-  });
+  for (auto& job : running_) {
+    if (!job->answer->cancelled()) continue;
+    retire(*job);  // who asks again, as clients do after a lost connection, goes on from here
+    fail(job, error);
+  }
+  sweep();
   std::vector<std::unique_ptr<Job>> dropped;
   {
     std::lock_guard lock(mutex_);
-    for (auto it = queue_.begin(); it != queue_.end();) {
-      if (!(*it)->answer->cancelled()) { ++it; continue; }
-      dropped.push_back(std::move(*it));
-      it = queue_.erase(it);
-    }
+    dropped = queue_.take_if([](const Job& job) { return job.answer->cancelled(); });
   }
-  for (auto& job : dropped) job->answer->fail(error);
+  for (auto& job : dropped) fail(job, error);
+}
+
+// The running job to step back first: of the largest priority value the youngest; with `holding`, of those that hold KV.
+Job* Scheduler::worst_running(bool holding) const {
+  Job* worst = nullptr;
+  for (const auto& job : running_) {
+    if (!job || (holding && !job->slot)) continue;
+    if (!worst || std::pair(job->priority, job->admitted) > std::pair(worst->priority, worst->admitted)) worst = job.get();
+  }
+  return worst;
+}
+
+// Whether `job` may start now. Alone, a job always may: its own step says if it can not be. Beside others it waits for a
+// place and for room for its prompt; one of smaller priority value makes its place.
+bool Scheduler::make_room(const Job& job) {
+  if (running_.empty()) return true;
+  const DecoderLimits limits = program_.limits();
+  const auto fits = [&] {
+    uint64_t promised = job.tokens.size() + 1 - prefixes_.match(job.tokens, running_).tokens;
+    for (const auto& other : running_) promised += other->tokens.size() - std::min(other->computed, other->tokens.size());
+    return running_.size() < limits.slots_max && promised <= program_.capacity().kv_tokens_free;
+  };
+  while (!fits()) {
+    if (running_.size() < limits.slots_max && prefixes_.evict()) {
+      std::lock_guard lock(mutex_);
+      ++stats_.evictions;
+      continue;
+    }
+    Job* const worst = worst_running(false);
+    if (worst == nullptr || worst->priority <= job.priority) return false;
+    log_info(fmt::format("[scheduler] request {} of priority {} makes place for {}", worst->id, worst->priority, job.priority));
+    retire(*worst);
+    step_back(*worst);
+    sweep();
+    if (running_.empty()) return true;
+  }
+  return true;
 }
 
 void Scheduler::admit() {
-  const uint32_t slots_max = program_.limits().slots_max;
-  while (running_.size() < slots_max) {
-    std::unique_ptr<Job> job;
+  for (;;) {
+    const Job* next = nullptr;
     {
       std::lock_guard lock(mutex_);
-      if (queue_.empty()) return;
-      // Alone, a job always starts: its own step says if it can not be. Beside others it waits for room for its prompt.
-      if (!running_.empty()) {
-        uint64_t promised = queue_.front()->tokens.size() + 1;
-        for (const auto& other : running_) promised += other->tokens.size() - std::min(other->computed, other->tokens.size());
-        if (promised > program_.capacity().kv_tokens_free) return;
-      }
-      job = std::move(queue_.front());
-      queue_.pop_front();
+      next = queue_.next();  // only this thread takes jobs out: it stays where it is
     }
-    Result<Slot> slot = program_.open();
-    if (!slot) {
-      if (running_.empty()) { job->answer->fail(slot.error()); continue; }
-      std::lock_guard lock(mutex_);
-      queue_.push_front(std::move(job));
-      return;
+    if (next == nullptr || !make_room(*next)) return;
+    std::lock_guard lock(mutex_);
+    std::unique_ptr<Job> job = queue_.pop();  // whoever came meanwhile and goes before it fits as well or is sorted out by its own step
+    if (job->admitted == 0) {
+      job->admitted = ++admissions_;
+      stats_.queue_s.observe(seconds_since(job->submitted_at));
     }
-    job->slot = *slot;
-    job->admitted = ++admissions_;
-    job->answer->started();
     running_.push_back(std::move(job));
   }
 }
 
+void Scheduler::explain_miss(const Job& job, const PrefixCache::Match& match) const {
+  if (log_level() != LogLevel::kDebug) return;
+  const std::string why = job.prompt_rows         ? "the logits of every token of the prompt are asked for"
+                          : match.longest > 0     ? fmt::format("the longest shared beginning, {} tokens, is under {}", match.longest, PrefixCache::kTokensMin)
+                          : prefixes_.sequences() ? fmt::format("none of {} kept sequences begins like it", prefixes_.sequences())
+                                                  : std::string("no sequence is kept");
+  log_debug(fmt::format("[scheduler] {}: no prefix of {} tokens reused: {}", job.id, job.tokens.size(), why));
+}
+
+// Gives a job its slot, with what is already computed of its tokens. False when it does better to wait for another job
+// that is computing the beginning they share, or when there is no slot.
+bool Scheduler::begin(Job& job) {
+  if (job.slot) return true;
+  const bool reuse = options_.reuse_prefixes && !job.prompt_rows;
+  const PrefixCache::Match match = reuse ? prefixes_.match(job.tokens, running_) : PrefixCache::Match{};
+  if (match.coming != nullptr) return false;
+  if (options_.reuse_prefixes && match.tokens == 0) explain_miss(job, match);
+  while (program_.capacity().slots_free == 0 && prefixes_.evict()) {
+  }
+  Result<PrefixCache::Start> start = PrefixCache::Start{};
+  if (reuse) {
+    start = prefixes_.start(job.tokens, running_);
+  } else if (Result<Slot> slot = program_.open(); slot) {
+    start->slot = *slot;
+  } else {
+    start = slot.error();
+  }
+  if (!start) {
+    log_warning(fmt::format("[scheduler] {}: no slot yet: {}", job.id, start.error().message));
+    return false;
+  }
+  job.slot = start->slot;
+  job.computed = start->cached;
+  job.answer->started(std::min<uint32_t>(start->cached, static_cast<uint32_t>(job.prompt)));
+  std::lock_guard lock(mutex_);
+  stats_.prompt_tokens_cached += start->cached;
+  ++(start->cached > 0 ? stats_.prefix_hits : stats_.prefix_misses);
+  return true;
+}
+
 Scheduler::Batch Scheduler::form_batch() {
   Batch batch;
-  const auto answering = [](const Job& job) { return job.computed + 1 == job.tokens.size() && job.computed > 0; };
-  const bool any_answering = std::any_of(running_.begin(), running_.end(), [&](const auto& job) { return answering(*job); });
+  const bool any_answering = std::any_of(running_.begin(), running_.end(), [](const auto& job) { return answering(*job); });
   uint32_t room = program_.limits().batch_tokens_max;
   const auto add = [&](Job& job, uint32_t count) {
     const bool last = job.computed + count == job.tokens.size();
+    const bool rows = job.prompt_rows && job.computed < job.prompt;
     batch.jobs.push_back(&job);
     batch.inputs.push_back({.slot = *job.slot, .tokens = std::span(job.tokens).subspan(job.computed, count),
-                            .want = last ? Want::kLast : Want::kNone, .top_k = 0});
+                            .want = rows ? Want::kAll : last ? Want::kLast : Want::kNone, .top_k = 0});
     room -= count;
   };
   for (auto& job : running_) {
@@ -162,7 +275,7 @@ Scheduler::Batch Scheduler::form_batch() {
   }
   if (any_answering) room = std::min(room, kMixedPromptTokensMax);
   for (auto& job : running_) {
-    if (answering(*job) || room == 0) continue;
+    if (answering(*job) || room == 0 || !begin(*job)) continue;
     add(*job, static_cast<uint32_t>(std::min<size_t>(room, job->tokens.size() - job->computed)));
   }
   batch.statuses.resize(batch.inputs.size());
@@ -178,15 +291,15 @@ void Scheduler::run(Batch& batch) {
     batch.inputs[i].tokens = std::span(job.tokens).subspan(job.computed, batch.inputs[i].tokens.size());
   }
   Sink sink(batch);
+  const Clock::time_point began = Clock::now();
   const Result<void> stepped = program_.step(batch.inputs, batch.statuses, sink, {.deadline = std::nullopt, .stop = &closing_});
   if (!stepped) {
     // Rows may have come before the error, and an answer that ended with one of them is over.
-    for (size_t i = 0; i < batch.jobs.size(); ++i) {
-      if (!batch.over[i]) continue;
-      release(*batch.jobs[i]);
-      batch.jobs[i]->answer.reset();
+    for (auto& job : running_) {
+      const auto at = std::find(batch.jobs.begin(), batch.jobs.end(), job.get());
+      if (at != batch.jobs.end() && batch.over[static_cast<size_t>(at - batch.jobs.begin())]) end(job);
     }
-    std::erase_if(running_, [](const std::unique_ptr<Job>& job) { return job->answer == nullptr; });
+    sweep();
     if (stepped.error().code == ErrorCode::kCancelled && closing_) return;  // every slot is as it was, fail_all follows
     log_error("program died: " + to_string(stepped.error()));
     {
@@ -196,6 +309,7 @@ void Scheduler::run(Batch& batch) {
     fail_all(stepped.error());
     return;
   }
+  count(batch, seconds_since(began));
   // Successes first: a job that is over must not be picked for preemption by a neighbour's error.
   for (size_t i = 0; i < batch.jobs.size(); ++i) {
     if (!batch.statuses[i].error) settle_success(batch, i);
@@ -203,60 +317,92 @@ void Scheduler::run(Batch& batch) {
   for (size_t i = 0; i < batch.jobs.size(); ++i) {
     if (batch.statuses[i].error) settle_error(*batch.jobs[i], *batch.statuses[i].error);
   }
-  std::erase_if(running_, [](const std::unique_ptr<Job>& job) { return job == nullptr || job->answer == nullptr; });
+  for (auto& job : running_) {
+    if (job && job->answer == nullptr) end(job);
+  }
+  sweep();
+}
+
+void Scheduler::count(const Batch& batch, double seconds) {
+  std::lock_guard lock(mutex_);
+  uint64_t tokens = 0;
+  for (size_t i = 0; i < batch.jobs.size(); ++i) {
+    if (batch.statuses[i].error) continue;
+    const Job& job = *batch.jobs[i];
+    const size_t computed = batch.inputs[i].tokens.size();
+    const bool generated = job.computed >= job.prompt;
+    (generated ? stats_.generated_tokens : stats_.prompt_tokens) += computed;
+    queue_.charge(job, generated ? computed * FairQueue::kGeneratedWeight : computed);
+    tokens += computed;
+  }
+  ++stats_.steps;
+  stats_.batch_tokens.observe(static_cast<double>(tokens));
+  stats_.batch_sequences.observe(static_cast<double>(batch.jobs.size()));
+  stats_.step_s.observe(seconds);
 }
 
 void Scheduler::settle_success(Batch& batch, size_t index) {
   Job& job = *batch.jobs[index];
   job.computed += batch.inputs[index].tokens.size();
   if (!batch.over[index]) return;
-  release(job);
+  retire(job);
   job.answer.reset();
 }
 
-// A slot's own error: for lack of KV the youngest job steps back, unless there is no other; anything else ends the job.
+// A slot's own error: for lack of KV first kept sequences, then the worst job step back, unless there is no other; anything
+// else ends the job.
 void Scheduler::settle_error(Job& job, const Error& error) {
   if (!job.slot) return;  // stepped back for a neighbour in this very step
   const auto holders = std::count_if(running_.begin(), running_.end(), [](const auto& other) { return other && other->slot; });
-  if (error.code == ErrorCode::kResourceExhausted && holders > 1) {
-    preempt_youngest(error);
-    return;
+  if (error.code == ErrorCode::kResourceExhausted) {
+    if (prefixes_.evict()) {
+      std::lock_guard lock(mutex_);
+      ++stats_.evictions;
+      return;
+    }
+    if (holders > 1) {
+      Job& worst = *worst_running(true);
+      log_info(fmt::format("[scheduler] request {} steps back, {} tokens will be recomputed: {}", worst.id, worst.computed, error.message));
+      release(worst);
+      return step_back(worst);
+    }
   }
   release(job);
   job.answer->fail(error);
   job.answer.reset();
 }
 
-void Scheduler::preempt_youngest(const Error& cause) {
-  const auto youngest = std::max_element(running_.begin(), running_.end(), [](const auto& a, const auto& b) {
-    const auto order = [](const auto& job) { return job && job->slot ? job->admitted : 0; };
-    return order(a) < order(b);
-  });
-  CHECK(youngest != running_.end() && *youngest && (*youngest)->slot, "somebody holds KV");
-  log_info(fmt::format("preempting the youngest request, {} tokens will be recomputed: {}", (*youngest)->computed, cause.message));
-  release(**youngest);
+// Back to the queue, to be computed again from its prompt and what it has said.
+void Scheduler::step_back(Job& job) {
+  const auto at = std::find_if(running_.begin(), running_.end(), [&](const auto& other) { return other.get() == &job; });
+  CHECK(at != running_.end(), "who steps back was running");
   std::lock_guard lock(mutex_);
-  queue_.push_front(std::move(*youngest));
+  queue_.push(std::move(*at));
+  ++stats_.preemptions;
 }
 
 void Scheduler::fail_all(const Error& error) {
-  std::deque<std::unique_ptr<Job>> waiting;
+  std::vector<std::unique_ptr<Job>> waiting;
   {
     std::lock_guard lock(mutex_);
-    waiting.swap(queue_);
+    waiting = queue_.take_if([](const Job&) { return true; });
   }
-  for (auto& job : running_) {
-    release(*job);
-    job->answer->fail(error);
-  }
+  for (auto& job : running_) fail(job, error);
   running_.clear();
-  for (auto& job : waiting) job->answer->fail(error);
+  for (auto& job : waiting) fail(job, error);
+  prefixes_.clear();
 }
 
 void Scheduler::publish() {
   const Capacity capacity = program_.capacity();
+  uint64_t active = 0;
+  for (const auto& job : running_) active += job->computed;
   std::lock_guard lock(mutex_);
-  load_ = {static_cast<uint32_t>(running_.size()), static_cast<uint32_t>(queue_.size()), capacity};
+  stats_.running = static_cast<uint32_t>(running_.size());
+  stats_.queued = static_cast<uint32_t>(queue_.size());
+  stats_.capacity = capacity;
+  stats_.kv_tokens_active = active;
+  stats_.sequences_kept = prefixes_.sequences();
 }
 
 }  // namespace accelerate

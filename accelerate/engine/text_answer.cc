@@ -1,5 +1,7 @@
 #include "accelerate/engine/text_answer.h"
 
+#include <limits>
+
 #include "accelerate/text/token_logprobs.h"
 
 namespace accelerate {
@@ -14,16 +16,40 @@ double ms_between(std::chrono::steady_clock::time_point from, std::chrono::stead
 TextAnswer::TextAnswer(TextAnswerParts parts)
     : parts_(std::move(parts)),
       detokenizer_(parts_.tokenizer, {.skip_special = true, .continues_text = parts_.continues_text}),
-      called_(Clock::now()) {}
+      called_(Clock::now()) {
+  if (!parts_.prompt.empty() && parts_.top_logprobs) {
+    const uint32_t first = parts_.prompt.front();
+    prompt_logprobs_.push_back({.token = first, .logprob = std::numeric_limits<float>::quiet_NaN(),
+                                .bytes = std::string(parts_.tokenizer->token_bytes(first)), .top = {}});
+  }
+}
 
-void TextAnswer::started() {
+// A row that comes again after the job stepped back is already there.
+void TextAnswer::take_prompt(size_t index, std::span<const float> logits) {
+  if (index + 1 != prompt_logprobs_.size()) return;
+  prompt_logprobs_.push_back(token_logprob(logits, parts_.prompt[index + 1], *parts_.top_logprobs, *parts_.tokenizer));
+}
+
+void TextAnswer::send_prompt() {
+  Part part{.text = std::move(*parts_.echo), .tokens = std::move(parts_.prompt), .logprobs = std::move(prompt_logprobs_), .tool_calls = {}, .of_prompt = true};
+  parts_.echo.reset();
+  parts_.stream->push(std::move(part));
+}
+
+void TextAnswer::started(uint32_t cached) {
   if (has_started_) return;  // preempted and started again: the wait was the first one
   has_started_ = true;
+  parts_.reply.usage.cached_tokens = cached;
   parts_.reply.queue_ms = ms_between(called_, Clock::now());
 }
 
 bool TextAnswer::take(std::span<const float> logits) {
   Reply& reply = parts_.reply;
+  if (parts_.echo) send_prompt();
+  if (parts_.tokens_max == 0) {
+    first_token_ = Clock::now();
+    return end(FinishReason::kLength, {});
+  }
   const Result<uint32_t> sampled = parts_.sampler.sample(parts_.shaper.shaped(logits));
   if (!sampled) {
     fail(sampled.error());

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "accelerate/core/request.h"
-#include "accelerate/engine/scheduler.h"
+#include "accelerate/engine/job.h"
 #include "accelerate/text/detokenizer.h"
 #include "accelerate/text/logit_shaper.h"
 #include "accelerate/text/sampler.h"
@@ -28,7 +28,9 @@ struct TextAnswerParts {
   bool continues_text = false;               // a raw prompt: the answer goes on where the prompt ended
   bool ignore_end = false;
   std::optional<uint32_t> top_logprobs;      // as Request::top_logprobs
-  uint32_t tokens_max = 1;                   // at least 1
+  std::optional<std::string> echo;           // the prompt's text, to be sent first
+  std::vector<uint32_t> prompt;              // its tokens, where it is echoed
+  uint32_t tokens_max = 1;
   Reply reply;                               // served_by, seed, notes, usage.prompt_tokens filled by the endpoint
   std::function<void(const Result<Reply>&)> on_end;  // before the stream finishes; for the endpoint's counters
 };
@@ -39,15 +41,18 @@ class TextAnswer final : public Answer {
   bool take(std::span<const float> logits) override;
   uint32_t last_token() const override { return last_token_; }
   bool cancelled() const override { return parts_.stream->cancelled(); }
-  void started() override;
+  void take_prompt(size_t index, std::span<const float> logits) override;
+  void started(uint32_t cached) override;
   void fail(Error error) override;
 
  private:
   using Clock = std::chrono::steady_clock;
   bool end(FinishReason reason, Part part);
+  void send_prompt();
 
   TextAnswerParts parts_;
   Detokenizer detokenizer_;
+  std::vector<TokenLogprob> prompt_logprobs_;
   uint32_t last_token_ = 0;
   const Clock::time_point called_;
   Clock::time_point first_token_;

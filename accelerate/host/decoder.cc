@@ -14,7 +14,7 @@ Result<std::unique_ptr<HostDecoder>> HostDecoder::create(HostParts parts) {
   }
   std::unique_ptr<HostDecoder> decoder(new HostDecoder(std::move(parts)));
   const HostParts& own = decoder->parts_;
-  ACC_TRY(decoder->kv_, KvCache::create({.layers = plan.kv_layers, .slots = own.sizing.slots, .tokens = own.sizing.kv_tokens,
+  ACC_TRY(decoder->kv_, KvCache::create({.layers = plan.kv_layers, .slots = own.sizing.slots + kSlotsKeptMax, .tokens = own.sizing.kv_tokens,
                                          .context = own.sizing.executor.context_max}));
   ACC_TRY(decoder->executor_, Executor::create(*own.plan, *own.weights, decoder->kv_->pool(), *own.kernels, *own.threads, own.sizing.executor));
   const uint32_t rows = own.sizing.executor.rows_max;
@@ -22,15 +22,15 @@ Result<std::unique_ptr<HostDecoder>> HostDecoder::create(HostParts parts) {
   decoder->wanted_.reserve(rows);
   decoder->wanted_now_.reserve(rows);
   decoder->sequences_.reserve(own.sizing.executor.sequences_max);
-  decoder->used_in_step_.resize(own.sizing.slots, 0);
+  decoder->used_in_step_.resize(own.sizing.slots + kSlotsKeptMax, 0);
   return decoder;
 }
 
 uint64_t HostDecoder::memory_bytes() const { return parts_.weights->bytes() + kv_->pool().bytes() + executor_->bytes(); }
 
 DecoderLimits HostDecoder::limits() const {
-  return {.slots_max = parts_.sizing.slots, .context_max = kv_->context(), .batch_tokens_max = parts_.sizing.executor.rows_max,
-          .truncate_exact = true, .fork = ForkKind::kShared};
+  return {.slots_max = parts_.sizing.slots, .slots_kept_max = kSlotsKeptMax, .context_max = kv_->context(),
+          .batch_tokens_max = parts_.sizing.executor.rows_max, .truncate_exact = true, .fork = ForkKind::kShared};
 }
 
 /// Checks one input and takes its KV.

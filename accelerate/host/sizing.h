@@ -16,6 +16,7 @@
 namespace accelerate {
 
 inline constexpr uint32_t kSlotsDefault = 32;
+inline constexpr uint32_t kSlotsKeptMax = 128;  // a page list each: 4 bytes for 64 tokens of context
 // KV pool where nobody says: one context, but at least this many tokens, so that several short contexts run side by side ...
 inline constexpr uint64_t kKvTokensDefaultMin = 8192;
 // ... and at most this share of the memory that weights and buffers leave: the rest is for the process and its neighbours.

@@ -95,6 +95,12 @@ void Fields::integer(std::string_view name, IntegerRange range, std::optional<ui
   into = static_cast<uint32_t>(number);
 }
 
+void Fields::integer(std::string_view name, IntegerRange range, int32_t& into) {
+  std::optional<uint32_t> bits;
+  integer(name, range, bits);
+  if (bits) into = static_cast<int32_t>(*bits);
+}
+
 void Fields::seed(std::string_view name, std::optional<uint64_t>& into) {
   const Json* value = find(name);
   if (value == nullptr) return;

@@ -42,6 +42,7 @@ class Fields {
   void string(std::string_view name, std::string& into);
   void number(std::string_view name, NumberRange range, float& into);
   void integer(std::string_view name, IntegerRange range, std::optional<uint32_t>& into);
+  void integer(std::string_view name, IntegerRange range, int32_t& into);
   /// Any 64-bit integer, negative ones by their two's complement.
   void seed(std::string_view name, std::optional<uint64_t>& into);
   void fail(ApiError error);

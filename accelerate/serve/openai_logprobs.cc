@@ -1,6 +1,7 @@
 #include "accelerate/serve/openai_logprobs.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 
@@ -45,9 +46,14 @@ Json text_logprobs(std::span<const TokenLogprob> tokens, size_t& offset) {
   bool any_top = false;
   for (const TokenLogprob& token : tokens) {
     names.push_back(legacy_name(token));
-    logprobs.push_back(token.logprob);
+    const bool first = std::isnan(token.logprob);  // of a prompt
+    logprobs.push_back(first ? Json(nullptr) : Json(token.logprob));
     offsets.push_back(offset);
     offset += characters(token.bytes);
+    if (first) {
+      tops.push_back(nullptr);
+      continue;
+    }
     Json top = Json::object();
     for (const TokenLogprob& other : token.top) top[legacy_name(other)] = other.logprob;
     any_top |= !token.top.empty();

@@ -15,6 +15,7 @@ namespace accelerate {
 namespace {
 
 constexpr int64_t kTokensMax = std::numeric_limits<int32_t>::max();
+constexpr int64_t kPriorityMax = 1'000'000;
 
 Parsed<Json> parse_body(std::string_view text) {
   Result<Json> body = parse_json(text, {.where = "openai", .bytes_max = limits::kRequestBytesMax, .depth_max = kJsonDepthMax,
@@ -30,9 +31,7 @@ Parsed<Json> parse_body(std::string_view text) {
   return std::move(*body);
 }
 
-bool is_false(const Json& value) { return value.is_boolean() && !value.get<bool>(); }
 bool is_empty(const Json& value) { return (value.is_array() || value.is_object()) && value.empty(); }
-bool is_one(const Json& value) { return value.is_number_integer() && value == 1; }
 bool is_text(const Json& value) { return value.is_object() && value.contains("type") && value["type"] == "text"; }
 bool is_text_list(const Json& value) { return value.is_array() && value.size() == 1 && value[0] == "text"; }
 bool is_none(const Json& value) { return value == "none"; }
@@ -59,9 +58,7 @@ constexpr std::array kChatRefusals = {
     Refusal{"web_search_options", never, "nothing is searched"},
 };
 constexpr std::array kCompletionRefusals = {
-    Refusal{"echo", is_false, "the prompt is not sent back yet"},
     Refusal{"suffix", never, "nothing is inserted"},
-    Refusal{"best_of", is_one, "one choice a prompt"},
 };
 constexpr std::array kEmbeddingRefusals = {
     Refusal{"dimensions", never, "vectors have the width of the model"},
@@ -164,7 +161,7 @@ void read_generation(Fields& fields, Request& request) {
   fields.integer("top_k", {.low = 0, .high = kTokensMax}, top_k);
   sampling.top_k = top_k.value_or(0);
   fields.seed("seed", sampling.seed);
-  fields.integer("max_tokens", {.low = 1, .high = kTokensMax}, request.max_tokens);
+  fields.integer("priority", {.low = -kPriorityMax, .high = kPriorityMax}, request.priority);
   read_stop(fields, request.stop);
   fields.number("frequency_penalty", {.low = -2, .high = 2}, sampling.frequency_penalty);
   fields.number("presence_penalty", {.low = -2, .high = 2}, sampling.presence_penalty);
@@ -290,6 +287,7 @@ Parsed<ChatRequest> parse_chat(std::string_view text) {
   read_generation(fields, out.request);
   read_chat_logprobs(fields, out.request);
   out.n = read_n(fields, 1);
+  fields.integer("max_tokens", {.low = 1, .high = kTokensMax}, out.request.max_tokens);
   std::optional<uint32_t> max_completion_tokens;
   fields.integer("max_completion_tokens", {.low = 1, .high = kTokensMax}, max_completion_tokens);
   if (max_completion_tokens && out.request.max_tokens) {
@@ -312,8 +310,13 @@ Parsed<CompletionRequest> parse_completion(std::string_view text) {
   read_model(fields, out.model);
   read_inputs(fields, "prompt", kChoicesMax, prompts);
   read_generation(fields, common);
+  fields.integer("max_tokens", {.low = 0, .high = kTokensMax}, common.max_tokens);
   fields.integer("logprobs", {.low = 0, .high = kLegacyLogprobsMax}, common.top_logprobs);
+  fields.boolean("echo", common.echo);
   out.n = read_n(fields, prompts.size());
+  std::optional<uint32_t> best_of;
+  fields.integer("best_of", {.low = 1, .high = kChoicesMax}, best_of);
+  if (best_of && *best_of != out.n) fields.fail(unsupported_parameter("best_of", "as many answers are made as are given, 'n'"));
   if (!common.max_tokens) common.max_tokens = kCompletionTokensDefault;
   read_stream(fields, out.stream, out.include_usage);
   refuse(fields, kCompletionRefusals);

@@ -62,11 +62,12 @@ TEST_P(Contract, LimitsAreSaidAndKept) {
   EXPECT_EQ(limits.slots_max, kSlots);
   EXPECT_GE(limits.batch_tokens_max, 1u);
   EXPECT_EQ(limits.context_max, model_->graph->context);
-  EXPECT_EQ(program_->capacity().slots_free, kSlots);
+  const uint32_t all = kSlots + limits.slots_kept_max;
+  EXPECT_EQ(program_->capacity().slots_free, all);
   EXPECT_GT(program_->capacity().kv_tokens_total, 0u);
   EXPECT_GT(program_->memory_bytes(), 0u);
   std::vector<Slot> slots;
-  for (uint32_t i = 0; i < kSlots; ++i) slots.push_back(opened());
+  for (uint32_t i = 0; i < all; ++i) slots.push_back(opened());
   EXPECT_EQ(program_->capacity().slots_free, 0u);
   const Result<Slot> one_more = program_->open();
   ASSERT_FALSE(one_more);

@@ -65,3 +65,29 @@ def test_stop_across_tokens_in_a_stream(client):
     # "7 8" begins in one token and ends two later: nothing of it may slip out before it is whole.
     text = "".join(chunk.choices[0].text for chunk in complete(client, COUNT, stop="7 8", max_tokens=32, stream=True))
     assert text == " "
+
+
+def test_prompts_are_scored_as_harnesses_do(client):
+    """lm-evaluation-harness sends token ids with echo, logprobs and max_tokens 0 or 1 and reads the prompt's own logprobs."""
+    prompt = token_ids("The capital of France is Paris.")
+    scored = client.completions.create(model=CHAT, prompt=[prompt], max_tokens=0, echo=True, logprobs=2, temperature=0).choices[0]
+    assert scored.text == "The capital of France is Paris."
+    assert len(scored.logprobs.tokens) == len(prompt)
+    assert scored.logprobs.token_logprobs[0] is None and scored.logprobs.top_logprobs[0] is None
+    assert all(value <= 0 for value in scored.logprobs.token_logprobs[1:])
+    assert all(len(top) in (2, 3) for top in scored.logprobs.top_logprobs[1:])
+    assert scored.logprobs.text_offset[0] == 0 and "".join(scored.logprobs.tokens) == scored.text
+    # The same token generated has the same logprob as the same token scored.
+    one = client.completions.create(model=CHAT, prompt=[prompt[:-2]], max_tokens=1, logprobs=0, logit_bias={str(prompt[-2]): 100}, temperature=0)
+    assert abs(one.choices[0].logprobs.token_logprobs[0] - scored.logprobs.token_logprobs[-2]) < 0.05
+    with_one_more = client.completions.create(model=CHAT, prompt=[prompt], max_tokens=1, echo=True, logprobs=1, temperature=0).choices[0]
+    assert len(with_one_more.logprobs.tokens) == len(prompt) + 1
+    assert with_one_more.logprobs.token_logprobs[:-1] == scored.logprobs.token_logprobs
+
+
+def test_what_was_computed_before_is_reused_and_said(client):
+    opening = "Once upon a time, in a village by the sea, there lived a fisherman who had three daughters. " * 4
+    ask = lambda: client.completions.create(model=CHAT, prompt=opening, max_tokens=8, temperature=0)  # noqa: E731
+    first, second = ask(), ask()
+    assert second.usage.prompt_tokens_details.cached_tokens == second.usage.prompt_tokens - 1
+    assert first.choices[0].text == second.choices[0].text

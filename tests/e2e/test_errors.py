@@ -31,7 +31,7 @@ def test_bad_parameters_are_named(client, options, param):
     assert refusal.value.type == "invalid_request_error" and refusal.value.body["message"]
 
 
-@pytest.mark.parametrize("options, param", [({"echo": True}, "echo"), ({"best_of": 2}, "best_of"), ({"suffix": "x"}, "suffix"), ({"logprobs": 6}, "logprobs"),
+@pytest.mark.parametrize("options, param", [({"best_of": 2}, "best_of"), ({"suffix": "x"}, "suffix"), ({"logprobs": 6}, "logprobs"),
                                             ({"prompt": []}, "prompt"), ({"prompt": [10**8]}, None)])
 def test_bad_completion_parameters(client, options, param):
     with pytest.raises(openai.BadRequestError) as refusal:

@@ -27,17 +27,28 @@ class CountingDecoder final : public DecoderProgram {
   Capacity capacity() const override {
     uint64_t used = 0;
     for (const auto& [index, tokens] : slots_) used += tokens.size();
-    return {kv_tokens - used, kv_tokens, limits_value.slots_max - static_cast<uint32_t>(slots_.size())};
+    return {kv_tokens - used, kv_tokens, limits_value.slots_max + limits_value.slots_kept_max - static_cast<uint32_t>(slots_.size())};
   }
   Result<Slot> open() override {
-    if (slots_.size() >= limits_value.slots_max) return Error{ErrorCode::kResourceExhausted, "[test] no slot"};
+    if (slots_.size() >= limits_value.slots_max + limits_value.slots_kept_max) return Error{ErrorCode::kResourceExhausted, "[test] no slot"};
     slots_[++next_] = {};
     return Slot{next_, 1};
   }
   void close(Slot slot) override { CHECK(slots_.erase(slot.index) == 1, "closed once"); }
   uint32_t length(Slot slot) const override { return static_cast<uint32_t>(slots_.at(slot.index).size()); }
-  Result<void> truncate(Slot, uint32_t) override { return Error{ErrorCode::kUnimplemented, "[test]"}; }
-  Result<Slot> fork(Slot, uint32_t) override { return Error{ErrorCode::kUnimplemented, "[test]"}; }
+  Result<void> truncate(Slot slot, uint32_t tokens) override {
+    slots_.at(slot.index).resize(tokens);
+    return {};
+  }
+  Result<Slot> fork(Slot slot, uint32_t tokens) override {
+    if (limits_value.fork == ForkKind::kNone) return Error{ErrorCode::kUnimplemented, "[test] no fork"};
+    ACC_TRY(const Slot copy, open());
+    const auto& from = slots_.at(slot.index);
+    slots_[copy.index].assign(from.begin(), from.begin() + tokens);
+    return copy;
+  }
+  const std::vector<uint32_t>& held(Slot slot) const { return slots_.at(slot.index); }
+  size_t open_slots() const { return slots_.size(); }
 
   Result<void> step(std::span<const SlotInput> inputs, std::span<SlotStatus> statuses, LogitsSink& sink,
                     const StepControl& control) override {
@@ -61,17 +72,21 @@ class CountingDecoder final : public DecoderProgram {
       auto& held = slots_.at(inputs[i].slot.index);
       held.insert(held.end(), inputs[i].tokens.begin(), inputs[i].tokens.end());
       tokens_computed += inputs[i].tokens.size();
-      if (inputs[i].want == Want::kNone) continue;
-      std::vector<float> logits(vocabulary_value, 0.0f);
-      logits[next_token ? next_token(held) : (held.back() + 1) % vocabulary_value] = 1.0f;
-      sink.row(i, inputs[i].tokens.size() - 1, logits);
+      for (size_t t = 0; t < inputs[i].tokens.size(); ++t) {
+        const bool last = t + 1 == inputs[i].tokens.size();
+        if (inputs[i].want == Want::kNone || (inputs[i].want == Want::kLast && !last)) continue;
+        const std::span<const uint32_t> so_far = std::span(held).first(held.size() - inputs[i].tokens.size() + t + 1);
+        std::vector<float> logits(vocabulary_value, 0.0f);
+        logits[next_token ? next_token(so_far) : (so_far.back() + 1) % vocabulary_value] = 1.0f;
+        sink.row(i, t, logits);
+      }
     }
     if (late_error) return *late_error;
     return {};
   }
 
  private:
-  std::map<uint32_t, std::vector<uint32_t>> slots_;
+  std::map<uint32_t, std::vector<uint32_t>> slots_;  // the scheduler's thread only; tests look when it is idle
   uint32_t next_ = 0;
 };
 

@@ -179,6 +179,34 @@ TEST_F(DecoderEndpointTest, ASeedGivesTheSameAnswerAgain) {
   EXPECT_EQ(answer(drawn.second), drawn) << "and the one told repeats it";
 }
 
+TEST_F(DecoderEndpointTest, NoTokensAtAllIsThePromptComputed) {
+  const auto endpoint = make(counting());
+  Request request = of_tokens(5, 0);
+  const auto silent = endpoint->generate(request);
+  ASSERT_TRUE(silent.ok()) << to_string(silent.error());
+  EXPECT_EQ(read_all(**silent), "");
+  EXPECT_EQ((*silent)->result()->finish_reason, FinishReason::kLength);
+  EXPECT_EQ((*silent)->result()->usage.completion_tokens, 0u);
+  request.echo = true;
+  const auto echoed = endpoint->generate(request);
+  ASSERT_TRUE(echoed.ok()) << to_string(echoed.error());
+  EXPECT_EQ(read_all(**echoed), *endpoint->detokenize(some_tokens(5)));
+}
+
+TEST_F(DecoderEndpointTest, APromptSeenBeforeIsCounted) {
+  auto program = counting();
+  program->limits_value.slots_kept_max = 4;
+  program->limits_value.fork = ForkKind::kShared;
+  const auto endpoint = make(std::move(program));
+  for (const uint32_t cached : {0u, 39u}) {
+    const auto stream = endpoint->generate(of_tokens(40, 1));
+    ASSERT_TRUE(stream.ok());
+    read_all(**stream);
+    EXPECT_EQ((*stream)->result()->usage.cached_tokens, cached);
+  }
+  EXPECT_EQ(endpoint->stats().cached_tokens, 39u);
+}
+
 TEST_F(DecoderEndpointTest, BadRequestsAreRefusedByWhatIsWrong) {
   const auto endpoint = make(counting());
   EXPECT_EQ(refused(*endpoint, {.text = {}}), ErrorCode::kInvalidArgument) << "no prompt";
@@ -186,7 +214,7 @@ TEST_F(DecoderEndpointTest, BadRequestsAreRefusedByWhatIsWrong) {
   EXPECT_EQ(refused(*endpoint, {.text = {}, .tokens = std::vector<uint32_t>{}}), ErrorCode::kInvalidArgument) << "an empty one";
   EXPECT_EQ(refused(*endpoint, {.text = {}, .tokens = std::vector<uint32_t>{1, 280}}), ErrorCode::kInvalidArgument) << "no such token";
   EXPECT_EQ(refused(*endpoint, {.text = "\xff"}), ErrorCode::kInvalidArgument) << "no UTF-8";
-  EXPECT_EQ(refused(*endpoint, of_tokens(1, 0)), ErrorCode::kInvalidArgument) << "max_tokens 0";
+  EXPECT_EQ(refused(*endpoint, {.messages = {{.role = "user", .content = "x"}}, .echo = true}), ErrorCode::kInvalidArgument) << "echo of messages";
   for (const SamplingOptions& sampling : {SamplingOptions{.temperature = -1}, SamplingOptions{.top_p = 0}, SamplingOptions{.top_p = 1.5f},
                                           SamplingOptions{.min_p = 2}, SamplingOptions{.temperature = std::numeric_limits<float>::quiet_NaN()}}) {
     Request request = of_tokens(1);

@@ -18,6 +18,8 @@ using namespace std::chrono_literals;
 struct Outcome {
   std::vector<uint32_t> tokens;
   std::optional<Error> error;
+  uint32_t cached = 0;
+  std::vector<size_t> prompt_rows;
 };
 
 class Recorder final : public Answer {
@@ -32,7 +34,10 @@ class Recorder final : public Answer {
   }
   uint32_t last_token() const override { return outcome_.tokens.back(); }
   bool cancelled() const override { return cancel_ && cancel_->load(); }
-  void started() override { ++starts; }
+  void take_prompt(size_t index, std::span<const float>) override { outcome_.prompt_rows.push_back(index); }
+  void started(uint32_t cached) override {
+    if (starts++ == 0) outcome_.cached = cached;
+  }
   void fail(Error error) override {
     outcome_.error = std::move(error);
     done_.set_value(outcome_);
@@ -46,10 +51,20 @@ class Recorder final : public Answer {
   const std::atomic<bool>* cancel_;
 };
 
-std::future<Outcome> ask(Scheduler& scheduler, std::vector<uint32_t> prompt, size_t count, const std::atomic<bool>* cancel = nullptr) {
+struct Wish {
+  std::string client;
+  int32_t priority = 0;
+  bool prompt_rows = false;
+};
+
+std::future<Outcome> ask(Scheduler& scheduler, std::vector<uint32_t> prompt, size_t count, const std::atomic<bool>* cancel = nullptr,
+                         const Wish& wish = {}) {
   std::promise<Outcome> promise;
   auto future = promise.get_future();
   auto job = std::make_unique<Job>();
+  job->client = wish.client;
+  job->priority = wish.priority;
+  job->prompt_rows = wish.prompt_rows;
   job->tokens = std::move(prompt);
   job->answer = std::make_unique<Recorder>(count, std::move(promise), cancel);
   EXPECT_TRUE(scheduler.submit(std::move(job)).ok());
@@ -127,8 +142,8 @@ TEST(Scheduler, CancellationFreesTheSlotWithinAStep) {
   ASSERT_TRUE(outcome.error);
   EXPECT_EQ(outcome.error->code, ErrorCode::kCancelled);
   EXPECT_LE(program.steps - at, 2u);
-  while (scheduler.load().running > 0) std::this_thread::yield();
-  EXPECT_EQ(scheduler.load().capacity.slots_free, 4u);
+  while (scheduler.stats().running > 0) std::this_thread::yield();
+  EXPECT_EQ(scheduler.stats().capacity.slots_free, 4u);
 }
 
 TEST(Scheduler, QueuedRequestsCanBeCancelledToo) {
@@ -199,6 +214,144 @@ TEST(Scheduler, TheQueueHasALimit) {
   EXPECT_TRUE(refused);
   scheduler.close();
   for (auto& outcome : outcomes) EXPECT_EQ(outcome.get().error->code, ErrorCode::kCancelled);
+}
+
+// What the next turns of a chat, a second client and a repeated request need is there already.
+TEST(Scheduler, ReusesWhatIsComputed) {
+  CountingDecoder program;
+  program.limits_value.slots_kept_max = 8;
+  program.limits_value.fork = ForkKind::kShared;
+  Scheduler scheduler(program);
+  EXPECT_EQ(ask(scheduler, counting(0, 100), 5).get().cached, 0u);  // holds 0 .. 103
+  const Outcome next_turn = ask(scheduler, counting(0, 150), 5).get();
+  EXPECT_EQ(next_turn.cached, 104u);
+  EXPECT_EQ(next_turn.tokens, counting(150, 5));
+  const Outcome again = ask(scheduler, counting(0, 100), 5).get();
+  EXPECT_EQ(again.cached, 99u) << "the last token's logits are wanted";
+  EXPECT_EQ(again.tokens, counting(100, 5));
+  EXPECT_EQ(ask(scheduler, counting(500, 100), 5).get().cached, 0u);
+  const SchedulerStats stats = scheduler.stats();
+  EXPECT_EQ(stats.prefix_hits, 2u);
+  EXPECT_EQ(stats.prefix_misses, 2u);
+  EXPECT_EQ(stats.prompt_tokens_cached, 104u + 99u);
+  EXPECT_EQ(program.tokens_computed, 104u + 46 + 4 + 1 + 4 + 104);
+}
+
+TEST(Scheduler, PromptsThatComeTogetherComputeTheirSharedBeginningOnce) {
+  CountingDecoder program;
+  program.limits_value.slots_kept_max = 8;
+  program.limits_value.fork = ForkKind::kShared;
+  program.step_time = 1ms;
+  Scheduler scheduler(program);
+  std::vector<std::future<Outcome>> outcomes;
+  for (int i = 0; i < 4; ++i) outcomes.push_back(ask(scheduler, counting(0, 200), 3));
+  uint32_t cached = 0;
+  for (auto& outcome : outcomes) {
+    const Outcome got = outcome.get();
+    EXPECT_EQ(got.tokens, counting(200, 3));
+    cached += got.cached;
+  }
+  EXPECT_GE(cached, 3u * (200 - PrefixCache::kTokensMin));
+}
+
+TEST(Scheduler, KeptSequencesGiveWayToRequests) {
+  CountingDecoder program;
+  program.kv_tokens = 256;
+  program.limits_value.slots_kept_max = 8;
+  program.limits_value.fork = ForkKind::kShared;
+  Scheduler scheduler(program);
+  for (uint32_t i = 0; i < 6; ++i) {
+    const Outcome outcome = ask(scheduler, counting(i * 150, 140), 4).get();
+    EXPECT_FALSE(outcome.error) << outcome.error->message;
+    EXPECT_EQ(outcome.tokens, counting(i * 150 + 140, 4));
+  }
+  EXPECT_GT(scheduler.stats().evictions, 0u);
+  EXPECT_EQ(scheduler.stats().preemptions, 0u);
+}
+
+TEST(Scheduler, ReuseCanBeOff) {
+  CountingDecoder program;
+  program.limits_value.slots_kept_max = 8;
+  program.limits_value.fork = ForkKind::kShared;
+  Scheduler scheduler(program, {.reuse_prefixes = false});
+  ask(scheduler, counting(0, 100), 5).get();
+  EXPECT_EQ(ask(scheduler, counting(0, 100), 5).get().cached, 0u);
+  scheduler.close();
+  EXPECT_EQ(program.open_slots(), 0u);
+}
+
+TEST(Scheduler, RowsOfThePromptComeInOrderAndOnce) {
+  CountingDecoder program;
+  program.limits_value.slots_kept_max = 8;
+  program.limits_value.fork = ForkKind::kShared;
+  Scheduler scheduler(program);
+  ask(scheduler, counting(0, 100), 2).get();
+  const Outcome outcome = ask(scheduler, counting(0, 100), 2, nullptr, {.client = "", .prompt_rows = true}).get();
+  EXPECT_EQ(outcome.cached, 0u) << "every row is wanted, so every token is computed";
+  std::vector<size_t> expected(99);
+  std::iota(expected.begin(), expected.end(), size_t{0});
+  EXPECT_EQ(outcome.prompt_rows, expected);
+  EXPECT_EQ(outcome.tokens, counting(100, 2));
+}
+
+TEST(Scheduler, AMoreUrgentRequestTakesTheSlotOfALessUrgentOne) {
+  CountingDecoder program;
+  program.limits_value.slots_max = 1;
+  program.step_time = 1ms;
+  Scheduler scheduler(program);
+  auto slow = ask(scheduler, counting(0, 20), 200);
+  while (program.steps < 5) std::this_thread::yield();
+  auto urgent = ask(scheduler, counting(300, 4), 5, nullptr, {.client = "", .priority = -1});
+  EXPECT_EQ(urgent.get().tokens, counting(304, 5));
+  EXPECT_EQ(slow.wait_for(0ms), std::future_status::timeout) << "the urgent one came first";
+  EXPECT_EQ(slow.get().tokens, counting(20, 200)) << "and the other one lost nothing";
+  EXPECT_EQ(scheduler.stats().preemptions, 1u);
+}
+
+TEST(Scheduler, AClientWithManyRequestsDoesNotKeepOthersWaiting) {
+  CountingDecoder program;
+  program.limits_value.slots_max = 1;
+  program.step_time = 200us;
+  Scheduler scheduler(program);
+  std::vector<std::future<Outcome>> greedy;
+  for (int i = 0; i < 10; ++i) greedy.push_back(ask(scheduler, {1}, 20, nullptr, {.client = "greedy"}));
+  EXPECT_FALSE(ask(scheduler, {1}, 20, nullptr, {.client = "modest"}).get().error);
+  const auto done = std::count_if(greedy.begin(), greedy.end(), [](auto& one) { return one.wait_for(0ms) == std::future_status::ready; });
+  EXPECT_LE(done, 2) << "the one that ran when it came, and at most one more";
+}
+
+TEST(Scheduler, CountsWhatItDoes) {
+  CountingDecoder program;
+  Scheduler scheduler(program);
+  ask(scheduler, counting(0, 100), 5).get();
+  while (scheduler.stats().running > 0) std::this_thread::yield();
+  const SchedulerStats stats = scheduler.stats();
+  EXPECT_EQ(stats.prompt_tokens, 100u);
+  EXPECT_EQ(stats.generated_tokens, 4u) << "the last token is said, not computed";
+  EXPECT_EQ(stats.steps, 6u);
+  EXPECT_EQ(stats.step_s.count(), 6u);
+  EXPECT_EQ(stats.batch_tokens.sum(), 104);
+  EXPECT_EQ(stats.queue_s.count(), 1u);
+  EXPECT_EQ(stats.kv_tokens_active, 0u);
+}
+
+TEST(Scheduler, ShowsWhoWaitsInTheOrderOfService) {
+  CountingDecoder program;
+  program.limits_value.slots_max = 1;
+  program.step_time = 20ms;
+  Scheduler scheduler(program);
+  std::atomic<bool> cancel{false};
+  std::vector<std::future<Outcome>> outcomes;
+  outcomes.push_back(ask(scheduler, {1}, 1000, &cancel, {.client = "first", .priority = -9}));
+  while (scheduler.stats().running == 0) std::this_thread::yield();
+  for (const int32_t priority : {3, 1, 2}) outcomes.push_back(ask(scheduler, {1}, 1000, &cancel, {.client = "c", .priority = priority}));
+  const std::vector<QueuedRequest> queued = scheduler.queued(2);
+  ASSERT_EQ(queued.size(), 2u);
+  EXPECT_EQ(queued[0].priority, 1);
+  EXPECT_EQ(queued[1].priority, 2);
+  EXPECT_EQ(queued[0].client, "c");
+  cancel = true;
+  for (auto& outcome : outcomes) outcome.get();
 }
 
 }  // namespace

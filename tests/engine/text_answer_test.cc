@@ -1,5 +1,7 @@
 #include "accelerate/engine/text_answer.h"
 
+#include <cmath>
+
 #include <gtest/gtest.h>
 
 #include "tests/engine/fixture_model.h"
@@ -55,7 +57,7 @@ class TextAnswerTest : public ::testing::Test {
 
 TEST_F(TextAnswerTest, AnEndTokenEndsItAndIsNoText) {
   TextAnswer one = answer({});
-  one.started();
+  one.started(0);
   std::vector<uint32_t> said = ids("Hello, wörld 🙂!");
   const size_t tokens = said.size();
   said.push_back(end_);
@@ -191,11 +193,48 @@ TEST_F(TextAnswerTest, CancelledIsTheStreams) {
   EXPECT_TRUE(one.cancelled());
 }
 
+TEST_F(TextAnswerTest, AnEchoComesFirstWithWhatTheModelThoughtOfIt) {
+  const std::vector<uint32_t> prompt = ids("Hello");
+  ASSERT_GE(prompt.size(), 2u);
+  stream_ = std::make_shared<Stream>();
+  TextAnswer one({.stream = stream_, .tokenizer = tokenizer_, .shaper = LogitShaper({}, {}), .sampler = Sampler({.temperature = 0}, 1),
+                  .stop = *StopMatcher::create({}), .top_logprobs = 1, .echo = "Hello", .prompt = prompt, .tokens_max = 0,
+                  .reply = {.usage = {.prompt_tokens = static_cast<uint32_t>(prompt.size())}}});
+  one.started(0);
+  std::vector<float> logits(280, 0.0f);
+  for (size_t i = 0; i + 1 < prompt.size(); ++i) {
+    one.take_prompt(i, logits);
+    one.take_prompt(i, logits);  // again, after a preemption
+  }
+  EXPECT_FALSE(one.take(logits)) << "no token was asked for";
+  const std::optional<Part> part = stream_->next();
+  ASSERT_TRUE(part.has_value());
+  EXPECT_TRUE(part->of_prompt);
+  EXPECT_EQ(part->text, "Hello");
+  EXPECT_EQ(part->tokens, prompt);
+  ASSERT_EQ(part->logprobs.size(), prompt.size());
+  EXPECT_TRUE(std::isnan(part->logprobs[0].logprob));
+  EXPECT_NEAR(part->logprobs[1].logprob, -std::log(280.0f), 1e-4f);
+  EXPECT_EQ(part->logprobs[1].token, prompt[1]);
+  EXPECT_EQ(part->logprobs[1].top.size(), 1u);
+  EXPECT_TRUE(stream_->done());
+  EXPECT_EQ(stream_->result()->usage.completion_tokens, 0u);
+  EXPECT_EQ(stream_->result()->finish_reason, FinishReason::kLength);
+}
+
+TEST_F(TextAnswerTest, WhatWasCachedIsUsage) {
+  TextAnswer one = answer({});
+  one.started(2);
+  one.started(3);  // after a preemption: the prompt was computed by ourselves
+  feed(one, {end_});
+  EXPECT_EQ(stream_->result()->usage.cached_tokens, 2u);
+}
+
 TEST_F(TextAnswerTest, TheWaitIsTheFirstOne) {
   TextAnswer one = answer({});
-  one.started();
+  one.started(0);
   std::this_thread::sleep_for(std::chrono::milliseconds(30));
-  one.started();  // taken up again after a preemption
+  one.started(0);  // taken up again after a preemption
   feed(one, {end_});
   EXPECT_LT(stream_->result()->queue_ms, 25);
   EXPECT_GE(stream_->result()->ttft_ms, 30);
