@@ -52,6 +52,8 @@ void add_decoder_flags(CLI::App& app, EngineFlags& flags) {
   app.add_option("--kv-tokens", flags.kv_tokens, "Tokens of KV cache, shared by all answers")
       ->check(CLI::Range(uint64_t{1}, kKvTokensMax))->type_name("TOKENS");
   app.add_option("--chat-template", flags.chat_template_path, "Jinja file instead of the model's own template")->type_name("FILE");
+  app.add_flag("--deterministic", flags.deterministic, "The same request gives the same tokens, bit for bit, whatever else runs; slower on long prompts");
+  app.add_flag("--no-prefix-cache", flags.no_prefix_cache, "Compute every prompt anew instead of reusing what begins alike");
 }
 
 Result<std::unique_ptr<Engine>> make_engine(uint32_t threads) {
@@ -66,6 +68,8 @@ Result<OpenOptions> open_options(const EngineFlags& flags) {
   OpenOptions options;
   options.hardware = flags.hardware;
   options.compile.precision = flags.precision == "exact" ? Precision::kExact : Precision::kDefault;
+  options.compile.deterministic = flags.deterministic;
+  options.reuse_prefixes = !flags.no_prefix_cache;
   options.compile.threads = flags.threads;
   options.compile.context = flags.context;
   options.compile.slots = flags.slots;

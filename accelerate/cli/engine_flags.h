@@ -21,11 +21,11 @@ struct EngineFlags {
   uint32_t threads = 0, context = 0, slots = 0;  // 0 = the engine's default
   uint64_t kv_tokens = 0;
   std::string hardware = "auto", precision = "default", chat_template_path;
-  bool no_pull = false;
+  bool no_pull = false, deterministic = false, no_prefix_cache = false;
 };
 /// --threads --hardware --precision --no-pull.
 void add_engine_flags(CLI::App& app, EngineFlags& flags);
-/// --ctx --slots --kv-tokens --chat-template, for verbs that generate.
+/// --ctx --slots --kv-tokens --chat-template --deterministic --no-prefix-cache, for verbs that generate.
 void add_decoder_flags(CLI::App& app, EngineFlags& flags);
 
 /// An Engine over all backends of this binary.

@@ -64,8 +64,8 @@ void Arena::lay_out(const Plan& plan, const Options& options) {
   }
   const auto widest = std::max_element(strides_.begin(), strides_.end());
   own_table_row_ = own.take((widest == strides_.end() ? 0 : *widest) * sizeof(float));
-  const size_t few_bytes = matmul_scratch_bytes(kReplicatedRowsMax, plan.matmul_depth_max);
-  scratch_ = all.take(std::max(few_bytes, matmul_scratch_bytes(options.rows_max, plan.matmul_depth_max)));
+  const size_t few_bytes = matmul_scratch_bytes(kReplicatedRowsMax, plan.matmul_depth_max, options.rowwise);
+  scratch_ = all.take(std::max(few_bytes, matmul_scratch_bytes(options.rows_max, plan.matmul_depth_max, options.rowwise)));
   own_scratch_ = own.take(few_bytes);
   if (plan.head) {
     gathered_stride_ = row_stride(plan.result.width);

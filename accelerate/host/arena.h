@@ -24,6 +24,7 @@ class Arena {
     uint32_t rows_max = kBatchTokensMax;
     uint32_t workers = 1;
     uint32_t context_max = 0;
+    bool rowwise = false;  // MatmulInput::rowwise
   };
   static Result<Arena> create(const Plan& plan, const Options& options);
   static uint64_t bytes_needed(const Plan& plan, const Options& options);

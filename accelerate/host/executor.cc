@@ -9,7 +9,7 @@ namespace {
 constexpr uint32_t kRowBlock = 16;
 
 Arena::Options arena_options(uint32_t workers, const Executor::Options& options) {
-  return {.rows_max = options.rows_max, .workers = workers, .context_max = options.context_max};
+  return {.rows_max = options.rows_max, .workers = workers, .context_max = options.context_max, .rowwise = options.rowwise};
 }
 
 }  // namespace
@@ -30,6 +30,7 @@ Result<std::unique_ptr<Executor>> Executor::create(const Plan& plan, const Weigh
   state.kernels = &kernels;
   state.pool = &pages;
   state.mode = plan.exact ? MatmulMode::kExact : MatmulMode::kDefault;
+  state.rowwise = options.rowwise;
   ACC_TRY(state.arena, Arena::create(plan, arena_options(threads.size(), options)));
   for (const RopeTableSpec& spec : plan.rope_tables) {
     ACC_TRY(RopeTable table, RopeTable::create(spec, options.context_max));
@@ -141,7 +142,7 @@ void Executor::head(const PoolWorker& worker, std::span<const uint32_t> rows) {
     const float* from = state_.at(plan.result, worker.index) + rows[row] * state_.stride(plan.result);
     std::copy_n(from, plan.result.width, x + row * arena.gathered_stride());
   }
-  const MatmulInput input{.x = x, .x_stride = arena.gathered_stride(), .m = count, .k = plan.result.width, .mode = state_.mode};
+  const MatmulInput input{.x = x, .x_stride = arena.gathered_stride(), .m = count, .k = plan.result.width, .mode = state_.mode, .rowwise = state_.rowwise};
   std::byte* prepared = few ? arena.own_scratch(worker.index) : arena.scratch();
   state_.kernels->matmul_prepare(input, prepared, mine.begin, mine.end);
   if (!few) worker.barrier();

@@ -30,6 +30,7 @@ class Executor {
     uint32_t rows_max = kBatchTokensMax;  // tokens of a batch
     uint32_t sequences_max = 1;           // of a batch
     uint32_t context_max = 0;             // tokens of a sequence
+    bool rowwise = false;                 // results of a sequence do not depend on what else is in its batches
   };
   static Result<std::unique_ptr<Executor>> create(const Plan& plan, const Weights& weights, const PagePool& pages,
                                                   const KernelTable& kernels, ThreadPool& threads, const Options& options);

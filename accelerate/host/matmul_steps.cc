@@ -83,7 +83,7 @@ void reset_claims(RunState& state) {
 
 void run_matmul_step(RunState& state, const MatmulStep& step, WorkerShare worker) {
   const MatmulRun run{state, step, worker.index,
-                      {.x = state.at(step.x, worker.index), .x_stride = state.stride(step.x), .m = state.rows, .k = step.x.width, .mode = state.mode},
+                      {.x = state.at(step.x, worker.index), .x_stride = state.stride(step.x), .m = state.rows, .k = step.x.width, .mode = state.mode, .rowwise = state.rowwise},
                       state.few ? state.arena.own_scratch(worker.index) : state.arena.scratch()};
   if (step.epilogue != Epilogue::kNone) {
     const uint32_t columns = step.parts[0].columns, strips = strips_of(columns);

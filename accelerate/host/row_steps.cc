@@ -96,7 +96,7 @@ struct RowSteps {
   void operator()(const PrepareStep& step) const {
     std::byte* scratch = state.few ? state.arena.own_scratch(worker.index) : state.arena.scratch();
     state.kernels->matmul_prepare({.x = state.at(step.x, worker.index), .x_stride = state.stride(step.x), .m = state.rows,
-                                   .k = step.x.width, .mode = state.mode},
+                                   .k = step.x.width, .mode = state.mode, .rowwise = state.rowwise},
                                   scratch, rows.begin, rows.end);
   }
   void operator()(const MatmulStep&) const { CHECK(false, "not a row step"); }

@@ -43,6 +43,7 @@ struct RunState {
   const KernelTable* kernels = nullptr;
   const PagePool* pool = nullptr;
   MatmulMode mode = MatmulMode::kDefault;
+  bool rowwise = false;
   Arena arena;
 
   // of the batch

@@ -81,6 +81,8 @@ Result<Sizing> choose_sizing(const Model& model, const Plan& plan, const Compile
   const bool decoder = plan.output == Output::Kind::kLogits;
   Executor::Options& executor = sizing.executor;
   executor.context_max = options.context != 0 ? options.context : plan.context_max;
+  executor.rowwise = options.deterministic;
+  if (options.deterministic) sizing.notes.push_back("deterministic: the same request gives the same tokens whatever else runs, on this instruction set");
   if (decoder) {
     sizing.slots = options.slots != 0 ? options.slots : kSlotsDefault;
     executor.rows_max = kBatchTokensMax;

@@ -136,7 +136,8 @@ struct AttentionPass {
     return lanes[0];
   }
 
-  /// kRows vectors: the tokens all of them see together, the rest one by one.
+  /// kRows vectors: the tokens all of them see together, the rest one by one; always in order of the tokens, so that a
+  /// row's sum does not depend on its neighbours.
   template <int kRows>
   void weigh_rows(const std::byte* values, uint32_t first) {
     Range common{0, kKvPageTokens};
@@ -145,9 +146,9 @@ struct AttentionPass {
       common.end = least(common.end, seen[i].end);
     }
     if (common.begin >= common.end) common = {kKvPageTokens, kKvPageTokens};
+    for (uint32_t i = first; i < first + kRows; ++i) sum_rows<1>(values, i, {seen[i].begin, least(seen[i].end, common.begin)});
     sum_rows<kRows>(values, first, common);
     for (uint32_t i = first; i < first + kRows; ++i) {
-      sum_rows<1>(values, i, {seen[i].begin, least(seen[i].end, common.begin)});
       sum_rows<1>(values, i, {most(seen[i].begin, common.end), seen[i].end});
     }
   }

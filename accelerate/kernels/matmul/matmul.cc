@@ -10,7 +10,7 @@
 
 namespace accelerate {
 
-size_t matmul_scratch_bytes(uint32_t m, uint32_t k) { return PreparedLayout::of(m, k).bytes; }
+size_t matmul_scratch_bytes(uint32_t m, uint32_t k, bool rowwise) { return PreparedLayout::of(m, k, kPanelRowsMin, rowwise).bytes; }
 
 namespace portable {
 namespace {

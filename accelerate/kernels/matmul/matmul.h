@@ -12,7 +12,8 @@
 // with scales (and minima) per group of 32 (Q6_K: 16) k exactly as the source has them. N and K are padded with zeros.
 // Few rows (decode) read the tiles directly with float activations. Many rows (prefill) expand a panel of columns once
 // per row block, to float (kExact) or to what the table finds fastest (kDefault; bf16 where the CPU's bf16 dot product
-// beats FMA).
+// beats FMA). Which of the two sums a row is made of shows in its last bits: `rowwise` reads in place however many rows
+// there are.
 #pragma once
 
 #include <cstddef>
@@ -66,9 +67,10 @@ struct MatmulInput {
   const float* x; size_t x_stride;  // m rows of k floats
   uint32_t m, k;
   MatmulMode mode;
+  bool rowwise = false;             // a row's result depends on that row alone, bit for bit, not on m: never by panels
 };
 /// Scratch for matmul_prepare, shared by all threads of the call, 64-byte aligned. May be 0 (few rows are read in place).
-size_t matmul_scratch_bytes(uint32_t m, uint32_t k);
+size_t matmul_scratch_bytes(uint32_t m, uint32_t k, bool rowwise = false);
 
 struct MatmulTask {
   const PackedMatrix* weight;

@@ -203,9 +203,9 @@ template <WeightFormat kFormat>
 void matmul_pairs(const MatmulView& view, uint32_t column_begin, uint32_t column_end) {
   constexpr bool kInPlace = Weights<Simd, kFormat>::kNibble || kFormat == WeightFormat::kBF16;
   if constexpr (kInPlace) {
-    if (view.task.input.m <= kPairRowsInPlace) return rows_of_pairs_in_place<kFormat>(view, column_begin, column_end);
+    if (view.task.input.m <= kPairRowsInPlace || view.task.input.rowwise) return rows_of_pairs_in_place<kFormat>(view, column_begin, column_end);
   } else {  // one block of rows is bound by memory with wider weights: floats cost nothing
-    if (view.task.input.m <= Simd::kBlockRows) return avx512::matmul(view.task, column_begin, column_end);
+    if (view.task.input.m <= Simd::kBlockRows || view.task.input.rowwise) return avx512::matmul(view.task, column_begin, column_end);
   }
   many_rows_of_pairs<kFormat>(view, column_begin, column_end);
 }
@@ -241,16 +241,16 @@ void prepare_panel_row(const MatmulInput& input, const PreparedLayout& layout, u
 }  // namespace
 
 void matmul_prepare(const MatmulInput& input, std::byte* scratch, uint32_t row_begin, uint32_t row_end) {
-  const PreparedLayout layout = PreparedLayout::of(input.m, input.k, Simd::kPanelRows);
-  if (input.mode == MatmulMode::kExact || input.m <= Simd::kBlockRows) avx512::matmul_prepare(input, scratch, row_begin, row_end);
+  const PreparedLayout layout = PreparedLayout::of(input.m, input.k, Simd::kPanelRows, input.rowwise);
+  if (input.mode == MatmulMode::kExact || input.m <= Simd::kBlockRows || input.rowwise) avx512::matmul_prepare(input, scratch, row_begin, row_end);
   if (input.mode == MatmulMode::kExact) return;
   for (uint32_t row = row_begin; row < row_end; ++row) {
-    if (input.m <= kPairRowsInPlace) {
+    if (input.m <= kPairRowsInPlace || input.rowwise) {
       prepare_row(input.x + row * input.x_stride, input.k, layout.depth,
                   reinterpret_cast<__m256i*>(scratch + layout.pairs_offset + size_t{row} * layout.depth * 2),
                   reinterpret_cast<float*>(scratch + layout.pair_sums_offset) + size_t{row} * (layout.depth / 32));
     }
-    if (input.m > Simd::kBlockRows) prepare_panel_row(input, layout, row, reinterpret_cast<uint32_t*>(scratch));
+    if (input.m > Simd::kBlockRows && !input.rowwise) prepare_panel_row(input, layout, row, reinterpret_cast<uint32_t*>(scratch));
   }
 }
 
@@ -258,7 +258,7 @@ void matmul(const MatmulTask& task, uint32_t column_begin, uint32_t column_end) 
   if (task.input.mode == MatmulMode::kExact) return avx512::matmul(task, column_begin, column_end);
   using enum WeightFormat;
   const WeightFormat format = task.weight->format();
-  const MatmulView view{task, StripLayout::of(format, task.weight->k()), PreparedLayout::of(task.input.m, task.input.k, Simd::kPanelRows)};
+  const MatmulView view{task, StripLayout::of(format, task.weight->k()), PreparedLayout::of(task.input.m, task.input.k, Simd::kPanelRows, task.input.rowwise)};
   switch (format) {
     case kF32: return matmul_pairs<kF32>(view, column_begin, column_end);
     case kF16: return matmul_pairs<kF16>(view, column_begin, column_end);

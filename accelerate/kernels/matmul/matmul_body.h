@@ -292,7 +292,7 @@ void many_rows(const MatmulView& view, uint32_t column_begin, uint32_t column_en
 
 template <class S, WeightFormat kFormat>
 void matmul_format(const MatmulView& view, uint32_t column_begin, uint32_t column_end) {
-  if (view.task.input.m <= S::kRowsInPlace) rows_in_place<S, kFormat>(view, column_begin, column_end);
+  if (view.task.input.m <= S::kRowsInPlace || view.task.input.rowwise) rows_in_place<S, kFormat>(view, column_begin, column_end);
   else many_rows<S, kFormat>(view, column_begin, column_end);
 }
 
@@ -300,7 +300,7 @@ template <class S>
 void matmul_vector(const MatmulTask& task, uint32_t column_begin, uint32_t column_end) {
   using enum WeightFormat;
   const WeightFormat format = task.weight->format();
-  const MatmulView view{task, StripLayout::of(format, task.weight->k()), PreparedLayout::of(task.input.m, task.input.k, S::kPanelRows)};
+  const MatmulView view{task, StripLayout::of(format, task.weight->k()), PreparedLayout::of(task.input.m, task.input.k, S::kPanelRows, task.input.rowwise)};
   switch (format) {
     case kF32: return matmul_format<S, kF32>(view, column_begin, column_end);
     case kF16: return matmul_format<S, kF16>(view, column_begin, column_end);
@@ -319,11 +319,11 @@ void matmul_vector(const MatmulTask& task, uint32_t column_begin, uint32_t colum
 /// Rows with sums of 16, or panels, whichever matmul_vector will read.
 template <class S>
 void prepare_floats(const MatmulInput& input, std::byte* scratch, uint32_t row_begin, uint32_t row_end) {
-  const PreparedLayout layout = PreparedLayout::of(input.m, input.k, S::kPanelRows);
+  const PreparedLayout layout = PreparedLayout::of(input.m, input.k, S::kPanelRows, input.rowwise);
   float* floats = reinterpret_cast<float*>(scratch);
   for (uint32_t row = row_begin; row < row_end; ++row) {
     const float* x = input.x + row * input.x_stride;
-    if (input.m > S::kRowsInPlace) {
+    if (input.m > S::kRowsInPlace && !input.rowwise) {
       float* to = floats + size_t{row / layout.panel_rows} * layout.depth * layout.panel_rows + row % layout.panel_rows;
       for (uint32_t k = 0; k < layout.depth; ++k) to[size_t{k} * layout.panel_rows] = k < input.k ? x[k] : 0.0f;
       continue;

@@ -14,7 +14,7 @@
 
 namespace accelerate {
 
-inline constexpr uint32_t kRowsInPlaceMax = 64;  // most rows any kernel runs without panels
+inline constexpr uint32_t kRowsInPlaceMax = 64;  // most rows any kernel runs without panels, unless it must
 inline constexpr uint32_t kPanelRowsMin = 4;     // the least any kernel makes its largest panel
 
 struct PreparedLayout {
@@ -23,14 +23,14 @@ struct PreparedLayout {
   size_t pairs_offset, sums_offset, pair_sums_offset;
   size_t bytes;
 
-  [[gnu::always_inline]] static constexpr PreparedLayout of(uint32_t m, uint32_t k, uint32_t panel_rows_max = kPanelRowsMin) {
+  [[gnu::always_inline]] static constexpr PreparedLayout of(uint32_t m, uint32_t k, uint32_t panel_rows_max = kPanelRowsMin, bool rowwise = false) {
     PreparedLayout layout{};
     layout.depth = (k + 31) / 32 * 32;
     const size_t depth = layout.depth;
     layout.panels = (m + panel_rows_max - 1) / panel_rows_max;  // of equal height: 32 rows are 3 x 11, not 14 + 14 + 4
     layout.panel_rows = layout.panels == 0 ? 1 : (m + layout.panels - 1) / layout.panels;
     layout.bytes = align((size_t{m} + m / kPanelRowsMin + 1) * depth * 4);  // equal panels add less than a row each
-    if (m <= kRowsInPlaceMax) {
+    if (m <= kRowsInPlaceMax || rowwise) {
       layout.pairs_offset = layout.bytes;
       layout.sums_offset = layout.pairs_offset + align(m * depth * 2);
       layout.pair_sums_offset = layout.sums_offset + align(m * (depth / 16) * 4);

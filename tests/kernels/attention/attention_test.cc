@@ -174,6 +174,22 @@ TEST_P(Attention, AnySplitOfHeadsGivesTheSameBits) {
   for (uint32_t parts : {2u, 4u, 9u}) EXPECT_EQ(whole, scene.run(table(), parts)) << parts;
 }
 
+// A query alone and among others gives the same bits, also where windows begin inside a page.
+TEST_P(Attention, ARowDoesNotDependOnItsNeighbours) {
+  for (const uint32_t window : {0u, 40u, 100u}) {
+    Scene scene({.heads = 6, .kv_heads = 2, .head_width = 64, .rows = 60, .position = 140, .length = 200, .window = window}, table(), 4);
+    const std::vector<float> all = scene.run(table(), 1);
+    const AttentionTask task = scene.task;
+    for (uint32_t row = 0; row < 60; ++row) {
+      scene.task.q = task.q + row * task.q_stride;
+      scene.task.rows = 1;
+      scene.task.position = task.position + row;
+      const std::vector<float> one = scene.run(table(), 1);
+      for (uint32_t i = 0; i < 6 * 64; ++i) ASSERT_EQ(one[i], all[row * task.out_stride + i]) << "window " << window << " row " << row;
+    }
+  }
+}
+
 TEST_P(Attention, LargeScoresDoNotOverflow) {
   Scene scene({.rows = 70, .position = 0, .length = 70}, table(), 4);
   for (float& x : scene.q) x *= 1000.0f;

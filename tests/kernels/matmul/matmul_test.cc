@@ -19,6 +19,7 @@ struct Problem {
   uint32_t bias = 0;   // 1 = with a bias
   uint32_t add = 0;    // 1 = on top of what `out` holds
   uint32_t parts = 1;  // column ranges and row ranges it is split into
+  bool rowwise = false;
 };
 
 constexpr float kUntouched = 12345.0f;
@@ -48,9 +49,9 @@ std::vector<float> run_kernel(const KernelTable& table, const Problem& p, const 
   auto weight = PackedMatrix::allocate(p.format, p.n, p.k);
   EXPECT_TRUE(weight.ok());
   pack_rows(*weight, in.source.data(), 0, p.n);
-  std::vector<std::byte> memory(matmul_scratch_bytes(p.m, p.k) + 128, std::byte{0xff});  // NaN where nothing is prepared
+  std::vector<std::byte> memory(matmul_scratch_bytes(p.m, p.k, p.rowwise) + 128, std::byte{0xff});  // NaN where nothing is prepared
   std::byte* scratch = memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64) % 64;
-  const MatmulInput input{in.x.data(), in.x_stride, p.m, p.k, p.mode};
+  const MatmulInput input{in.x.data(), in.x_stride, p.m, p.k, p.mode, p.rowwise};
   std::vector<float> out = in.out;
   for (uint32_t i = 0; i < p.parts; ++i) table.matmul_prepare(input, scratch, p.m * i / p.parts, p.m * (i + 1) / p.parts);
   const MatmulTask task{&*weight, p.bias ? in.bias.data() : nullptr, input, scratch, out.data(), in.out_stride, p.add != 0};
@@ -58,7 +59,7 @@ std::vector<float> run_kernel(const KernelTable& table, const Problem& p, const 
   for (uint32_t i = 0; i < p.parts; ++i) {
     table.matmul(task, kColumnBlock * (strips * i / p.parts), std::min(p.n, kColumnBlock * (strips * (i + 1) / p.parts)));
   }
-  for (size_t i = 64; i < 128; ++i) EXPECT_EQ(scratch[matmul_scratch_bytes(p.m, p.k) + i - 64], std::byte{0xff}) << "wrote past the scratch";
+  for (size_t i = 64; i < 128; ++i) EXPECT_EQ(scratch[matmul_scratch_bytes(p.m, p.k, p.rowwise) + i - 64], std::byte{0xff}) << "wrote past the scratch";
   return out;
 }
 
@@ -141,6 +142,25 @@ TEST_P(Matmul, AnySplitGivesTheSameBits) {
       for (uint32_t parts : {2u, 3u, 8u}) {
         p.parts = parts;
         EXPECT_EQ(whole, run_kernel(native_kernels(isa()), p, in)) << "m " << m << " parts " << parts;
+      }
+    }
+  }
+}
+
+// A row alone, among few and among many gives the same bits.
+TEST_P(Matmul, RowwiseResultsDoNotDependOnOtherRows) {
+  for (MatmulMode mode : {MatmulMode::kExact, MatmulMode::kDefault}) {
+    Problem p{.format = format(), .m = 150, .n = 70, .k = depth(320), .mode = mode, .bias = 1, .rowwise = true};
+    const Inputs in = inputs_of(p);
+    const std::vector<float> all = run_kernel(native_kernels(isa()), p, in);
+    EXPECT_LE(error_of(p, in, all), mode == MatmulMode::kExact ? kExactError : kDefaultError);
+    for (const uint32_t m : {1u, 3u, 9u, 64u, 65u, 149u}) {
+      p.m = m;
+      const std::vector<float> some = run_kernel(native_kernels(isa()), p, in);
+      for (uint32_t row = 0; row < m; ++row) {
+        for (uint32_t column = 0; column < p.n; ++column) {
+          ASSERT_EQ(some[row * in.out_stride + column], all[row * in.out_stride + column]) << "m " << m << " row " << row << " column " << column;
+        }
       }
     }
   }
