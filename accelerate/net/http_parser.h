@@ -21,6 +21,7 @@ namespace accelerate {
 
 struct HttpParserLimits {
   uint32_t header_bytes_max = 32 << 10;
+  uint32_t header_fields_max = 128;  // of trailers too
   size_t body_bytes_max = size_t{1} << 20;
 };
 

@@ -1,6 +1,7 @@
 #include "accelerate/net/http_server.h"
 
 #include <atomic>
+#include <filesystem>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -9,7 +10,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "accelerate/net/http_connection.h"
 #include "tests/net/raw_client.h"
+#include "tests/net/throwaway_certificate.h"
+#include "tests/temporary.h"
 
 namespace accelerate {
 namespace {
@@ -181,7 +185,10 @@ TEST(HttpServer, AClientThatSendsItsLargeBodyReadsTheRefusal) {
 
 TEST(HttpServer, MalformedIs400AndLargeHeadersAre431) {
   HttpServerOptions options;
-  options.error_body = [](int status, std::string_view) { return fmt::format("{{\"status\":{}}}", status); };
+  options.refusal = [](const HttpRefusal& refusal) {
+    EXPECT_THAT(refusal.peer, StartsWith("127.0.0.1:"));
+    return HttpRefusalAnswer{.headers = {{"content-type", "application/json"}}, .body = fmt::format("{{\"status\":{}}}", refusal.status)};
+  };
   const auto server = start(echo, options);
   RawClient garbage(server->port());
   garbage.say("\x16\x03\x01 this is not HTTP\r\n\r\n");
@@ -325,6 +332,154 @@ TEST(HttpServer, StopCutsOffWhoTakesTooLong) {
   server->stop(50ms);
   EXPECT_LT(std::chrono::steady_clock::now() - start_time, 5s);
   EXPECT_TRUE(told);
+}
+
+TEST(HttpServer, StopIsHurried) {
+  std::atomic<bool> inside{false}, told{false}, hurry{false};
+  const auto server = start([&](const HttpRequest&, ResponseWriter& writer) {
+    inside = true;
+    told = within(20s, [&] { return writer.client_gone(); });
+  });
+  RawClient client(server->port());
+  client.say("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+  ASSERT_TRUE(within(5s, [&] { return inside.load(); }));
+  std::thread impatient([&] {
+    std::this_thread::sleep_for(100ms);
+    hurry = true;
+  });
+  const auto start_time = std::chrono::steady_clock::now();
+  server->stop(1h, [&] { return hurry.load(); });
+  EXPECT_LT(std::chrono::steady_clock::now() - start_time, 10s);
+  EXPECT_TRUE(hurry && told);
+  impatient.join();
+}
+
+TEST(HttpServer, StopAnswersHalfARequestWith503) {
+  std::atomic<bool> inside{false};
+  const auto server = start([&](const HttpRequest&, ResponseWriter& writer) {
+    inside = true;
+    writer.begin_stream(200, {});
+    writer.write("first ");
+    std::this_thread::sleep_for(300ms);
+    writer.write("last");
+  });
+  RawClient streaming(server->port()), half(server->port());
+  streaming.say("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+  half.say("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\n\r\nhe");
+  ASSERT_TRUE(within(5s, [&] { return inside.load(); }));
+  std::this_thread::sleep_for(50ms);
+  std::thread stopper([&] { server->stop(10s); });
+  const RawResponse refusal = half.hear_response();
+  EXPECT_EQ(refusal.status, 503);
+  EXPECT_EQ(refusal.headers.at("connection"), "close");
+  EXPECT_EQ(refusal.headers.at("retry-after"), "1");
+  const RawResponse whole = streaming.hear_response();
+  EXPECT_EQ(whole.body, "first last");
+  EXPECT_TRUE(whole.whole);
+  EXPECT_TRUE(streaming.at_end());
+  stopper.join();
+}
+
+size_t threads_now() {
+  size_t count = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) ++count;
+  return count;
+}
+
+TEST(HttpServer, IdleConnectionsHaveNoThread) {
+  const auto server = start();
+  const size_t before = threads_now();
+  std::vector<std::unique_ptr<RawClient>> clients;
+  for (int i = 0; i < 200; ++i) {
+    clients.push_back(std::make_unique<RawClient>(server->port()));
+    EXPECT_EQ(clients.back()->ask("GET", "/").status, 200);
+  }
+  EXPECT_TRUE(within(10s, [&] { return threads_now() <= before; })) << threads_now() << " threads, " << before << " before";
+  EXPECT_EQ(server->connections(), 200u);
+  for (const auto& client : clients) EXPECT_EQ(client->ask("GET", "/again").body, "GET /again? ");
+  clients.clear();
+  EXPECT_TRUE(within(10s, [&] { return server->connections() == 0; }));
+}
+
+TEST(HttpServer, IdleConnectionsLeaveInTime) {
+  HttpServerOptions options;
+  options.timeouts.idle = 300ms;
+  const auto server = start(echo, options);
+  RawClient asked(server->port()), silent(server->port());
+  EXPECT_EQ(asked.ask("GET", "/").status, 200);
+  const auto begun = std::chrono::steady_clock::now();
+  EXPECT_TRUE(silent.at_end());
+  EXPECT_TRUE(asked.at_end());
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, 5s);
+  EXPECT_TRUE(within(5s, [&] { return server->connections() == 0; }));
+}
+
+class HttpsServer : public ::testing::Test {
+ protected:
+  std::unique_ptr<HttpServer> start_secure(HttpHandler handler, HttpServerOptions options = {}) {
+    auto context = TlsContext::load(testing::make_certificate(folder_.path(), "server"));
+    EXPECT_TRUE(context.ok()) << context.error().message;
+    options.tls = *context;
+    return start(std::move(handler), options);
+  }
+  TemporaryFolder folder_;
+};
+
+TEST_F(HttpsServer, KeepsConnectionsAndStreams) {
+  const auto server = start_secure([](const HttpRequest& request, ResponseWriter& writer) {
+    if (request.path != "/stream") return echo(request, writer);
+    writer.begin_stream(200, {});
+    for (const char* piece : {"one ", "two ", "three"}) writer.write(piece);
+  });
+  RawClient wire(server->port());
+  testing::TlsClient client(wire.fd());
+  ASSERT_TRUE(client.shaken());
+  for (int i = 0; i < 2; ++i) {
+    client.say("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    EXPECT_THAT(client.hear_some(), HasSubstr("GET /a? "));
+    std::this_thread::sleep_for(2 * kStay);  // parked in between
+  }
+  client.say("GET /stream HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
+  const std::string stream = client.hear_all();
+  EXPECT_THAT(stream, HasSubstr("three"));
+  EXPECT_THAT(stream, ::testing::EndsWith("0\r\n\r\n"));
+  EXPECT_TRUE(client.ended_properly());
+}
+
+TEST_F(HttpsServer, SeesTheClientGoAndDrains) {
+  std::atomic<bool> inside{false}, gone{false};
+  const auto server = start_secure([&](const HttpRequest& request, ResponseWriter& writer) {
+    inside = true;
+    if (request.path == "/leave") gone = within(10s, [&] { return writer.client_gone(); });
+    else std::this_thread::sleep_for(200ms);
+    writer.send(200, {}, "done");
+  });
+  {
+    RawClient wire(server->port());
+    testing::TlsClient client(wire.fd());
+    client.say("GET /leave HTTP/1.1\r\nhost: h\r\n\r\n");
+    ASSERT_TRUE(within(5s, [&] { return inside.load(); }));
+  }
+  EXPECT_TRUE(within(5s, [&] { return gone.load(); }));
+  inside = false;
+  RawClient wire(server->port());
+  testing::TlsClient client(wire.fd());
+  client.say("GET /work HTTP/1.1\r\nhost: h\r\n\r\n");
+  ASSERT_TRUE(within(5s, [&] { return inside.load(); }));
+  server->stop(10s);
+  EXPECT_THAT(client.hear_all(), ::testing::AllOf(HasSubstr("connection: close"), HasSubstr("done")));
+}
+
+TEST_F(HttpsServer, ASilentOrPlainClientIsNotWaitedFor) {
+  HttpServerOptions options;
+  options.timeouts.header = 100ms;
+  const auto server = start_secure(echo, options);
+  RawClient plain(server->port()), half(server->port());
+  plain.say("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+  half.say("\x16\x03\x01");
+  EXPECT_EQ(plain.hear_response().status, 0);
+  EXPECT_TRUE(half.at_end());
+  EXPECT_TRUE(within(5s, [&] { return server->connections() == 0; }));
 }
 
 TEST(HttpServer, TakenPortIsAnError) {
