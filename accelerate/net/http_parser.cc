@@ -48,7 +48,8 @@ HttpRequestParser::Fault fault_of(const BeastError& error, const HttpParserLimit
   if (error == beast_http::error::header_limit || error == beast_http::error::buffer_overflow) {
     return {431, fmt::format("[http] request line and headers have at most {} bytes; got more", limits.header_bytes_max)};
   }
-  const bool names_http = bytes.substr(0, bytes.find("\r\n")).find(" HTTP/") != std::string_view::npos;
+  const std::string_view line = bytes.substr(0, bytes.find("\r\n"));
+  const bool names_http = line.find(" HTTP/") != std::string_view::npos && line.find('\n') == std::string_view::npos;
   if (error == beast_http::error::bad_version && names_http) {
     return {505, "[http] only HTTP/1.0 and HTTP/1.1 are spoken here; got another version"};
   }
@@ -92,7 +93,17 @@ struct HttpRequestParser::State {
       fault = Fault{431, fmt::format("[http] a request has at most {} header fields; got {}", limits.header_fields_max, count)};
       return;
     }
-    check_encoding();
+    check_length();
+    if (!fault) check_encoding();
+  }
+
+  // Beast takes one length said twice, and a list of equal ones.
+  void check_length() {
+    const auto& message = parser.get();
+    const auto count = message.count(beast_http::field::content_length);
+    const auto length = message[beast_http::field::content_length];
+    const bool digits = std::all_of(length.begin(), length.end(), [](char c) { return c >= '0' && c <= '9'; });
+    if (count > 1 || !digits) fault = Fault{400, "[http] Content-Length comes once and is a number; got it otherwise"};
   }
 
   // A server that reads a length one way and a proxy that reads it another is how requests are smuggled: one coding, said

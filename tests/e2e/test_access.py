@@ -1,6 +1,7 @@
 """Who may use the server, and how much: keys, limits, ids, the access log, CORS, TLS, draining."""
 import json
 import signal
+import ssl
 import subprocess
 import threading
 import time
@@ -119,10 +120,11 @@ def test_a_public_address_needs_a_key():
 
 def test_tls(certificate):
     cert, key = certificate
-    server = Server(CHAT, "--port", "0", "--tls-cert", cert, "--tls-key", key)
+    trusted = ssl.create_default_context(cafile=cert)
+    server = Server(CHAT, "--port", "0", "--tls-cert", cert, "--tls-key", key, "--drain-seconds", "60")
     try:
         assert server.url.startswith("https://")
-        with httpx.Client(verify=str(cert), timeout=REQUEST_SECONDS_MAX) as web:
+        with httpx.Client(verify=trusted, timeout=REQUEST_SECONDS_MAX) as web:
             load = lambda: web.get(server.url + "/health").json()["models"][0]
             client = openai.OpenAI(base_url=server.url + "/v1", api_key="unused", http_client=web, max_retries=0)
             chunks = list(client.completions.create(model=CHAT, prompt="1 2 3", max_tokens=8, stream=True))
@@ -141,7 +143,7 @@ def test_tls(certificate):
             httpx.get(server.url + "/health")  # nobody has signed this certificate
         with pytest.raises(httpx.HTTPError):
             httpx.get(server.url.replace("https", "http") + "/health", timeout=20)
-        with httpx.Client(verify=str(cert), timeout=REQUEST_SECONDS_MAX) as web:
+        with httpx.Client(verify=trusted, timeout=REQUEST_SECONDS_MAX) as web:
             with web.stream("POST", server.url + "/v1/completions", json={**LONG, "max_tokens": 100, "stream": True}) as answer:
                 pieces = answer.iter_text()
                 text = next(pieces)

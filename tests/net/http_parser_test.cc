@@ -120,8 +120,8 @@ TEST(HttpParser, ChunkLinesAreStrictAndBounded) {
   EXPECT_EQ(fault_of(post + "FFFFFFFFFFFFFFFFF\r\nabc") / 100, 4) << "a size of 68 bits";
   EXPECT_EQ(fault_of(post + "ffffffffffffffff\r\nabc") / 100, 4);
   EXPECT_EQ(fault_of(post + "-1\r\nabc"), 400);
-  EXPECT_EQ(fault_of(post + "0x3\r\nabc\r\n"), 400);
-  EXPECT_EQ(fault_of(post + "3\nabc\n0\n\n"), 400);
+  EXPECT_EQ(fault_of(post + "0x3\r\nabc\r\n0\r\n\r\n"), 400);
+  EXPECT_EQ(fault_of(post + "3\nabc\n0\n\n\r\n\r\n"), 400);
   EXPECT_EQ(fault_of(post + "3\r\nabcd\r\n0\r\n\r\n"), 400) << "more bytes than the size says";
   EXPECT_EQ(fault_of(post + "3;" + std::string(5000, 'x')) / 100, 4) << "an extension without an end";
   EXPECT_EQ(fault_of(post + "0\r\nX: " + std::string(5000, 'x')) / 100, 4) << "a trailer without an end";
