@@ -127,7 +127,7 @@ HttpConnection::End HttpConnection::serve() {
   }
   release_body();
   busy_ = false;
-  buffer_ = std::string();
+  std::string().swap(buffer_);  // assigning an empty string would keep the 64 KiB
   if (next == Next::kIdle) return End::kIdle;
   socket_.shut_down_sending();
   socket_.shut_down();

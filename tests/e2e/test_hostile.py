@@ -101,7 +101,7 @@ def test_malformed_http_gets_one_refusal_and_the_end(server, request_bytes):
         raw.sendall(request_bytes + SMUGGLED)
         heard = everything(raw)
     assert 400 <= status_of(heard) <= 505 and status_of(heard) != 404, heard[:200]
-    assert heard.count(b"HTTP/1.1 ") == 1 and b"smuggled" not in heard and b"connection: close" in heard
+    assert heard.count(b"\r\ndate: ") == 1 and b"smuggled" not in heard and b"connection: close" in heard
     assert json.loads(heard.split(b"\r\n\r\n", 1)[1])["error"]["message"]
     assert time.monotonic() - begun < 10
 
@@ -191,7 +191,7 @@ def test_slow_senders_do_not_slow_others(strict):
 
 def test_a_reader_that_does_not_read_loses_its_stream(strict):
     before = strict.load()
-    content = json.dumps({**STREAM, "logprobs": 5, "n": 8}).encode()
+    content = json.dumps({**STREAM, "logprobs": 5, "n": 8}).encode()  # fills the buffers in between sooner
     with connect(strict, receive_bytes=4096) as raw:
         raw.sendall(b"POST /v1/completions HTTP/1.1\r\nhost: h\r\n" + body(content))
         strict.wait_for_load(lambda load: load["running"] == 8)

@@ -132,6 +132,17 @@ TEST(Listener, Accepts) {
   EXPECT_THAT(accepted.peer(), HasSubstr("127.0.0.1:"));
 }
 
+TEST(Listener, APeerThatDoesNotReadIsNoticedSoon) {
+  auto listener = Listener::open({});
+  ASSERT_TRUE(listener.ok());
+  const testing::RawClient client(listener->port(), 4096);
+  Socket accepted;
+  ASSERT_EQ(listener->accept(accepted), Listener::Outcome::kAccepted);
+  size_t taken = 0;
+  while (taken < (size_t{4} << 20) && accepted.write_all(std::string(4096, 'x'), deadline_in(100ms)) == Socket::Status::kOk) taken += 4096;
+  EXPECT_LT(taken, size_t{300} << 10);
+}
+
 TEST(Listener, KnowsLoopback) {
   for (const char* host : {"127.0.0.1", "127.8.9.10", "localhost", "::1"}) EXPECT_TRUE(is_loopback(host)) << host;
   for (const char* host : {"0.0.0.0", "::", "192.0.2.1", "no such host", ""}) EXPECT_FALSE(is_loopback(host)) << host;
