@@ -14,6 +14,7 @@ namespace accelerate {
 namespace {
 
 constexpr size_t kReadBytes = size_t{64} << 10;
+constexpr size_t kWriteBytes = size_t{256} << 10;  // each has the write timeout: 9 KB/s is the slowest reader
 constexpr std::string_view kStoppingText = "[http] a stopping server takes no new requests; got one; try again later";
 
 // "Sun, 06 Nov 1994 08:49:37 GMT": the names are fixed by RFC 9110 whatever the locale.
@@ -104,8 +105,10 @@ class HttpConnection::Writer final : public ResponseWriter {
 
   bool put(std::string_view bytes) {
     if (broken_) return false;
-    const NetDeadline deadline = deadline_in(connection_.shared_.options.timeouts.write);
-    broken_ = connection_.socket_.write_all(bytes, deadline) != Socket::Status::kOk;
+    for (; !bytes.empty() && !broken_; bytes.remove_prefix(std::min(bytes.size(), kWriteBytes))) {
+      const NetDeadline deadline = deadline_in(connection_.shared_.options.timeouts.write);
+      broken_ = connection_.socket_.write_all(bytes.substr(0, kWriteBytes), deadline) != Socket::Status::kOk;
+    }
     if (broken_) next_ = Next::kClose;
     return !broken_;
   }
@@ -202,6 +205,7 @@ HttpConnection::Next HttpConnection::read_request(HttpRequestParser& parser) {
     if (parser.header_done() && !header_seen) {
       header_seen = true;
       deadline = deadline_in(timeouts.body);
+      if (!parser.done() && shared_.options.wants_body && !shared_.options.wants_body(parser.head())) return Next::kKeep;
       if (!parser.done() && buffer_.empty() && parser.expects_continue() &&
           socket_.write_all("HTTP/1.1 100 Continue\r\n\r\n", deadline) != Socket::Status::kOk) {
         return Next::kClose;
@@ -220,10 +224,12 @@ HttpConnection::Next HttpConnection::read_request(HttpRequestParser& parser) {
 }
 
 HttpConnection::Next HttpConnection::answer(HttpRequestParser& parser) {
-  Next next = parser.keep_alive() ? Next::kKeep : Next::kClose;
+  const bool unread = !parser.done();  // nobody wants the body
+  Next next = parser.keep_alive() && !unread ? Next::kKeep : Next::kClose;
   const bool http_1_0 = parser.is_http_1_0();
   HttpRequest request = parser.take();
   request.peer = socket_.peer();
+  if (unread) request.body.clear();
   Writer writer(*this, {.head_only = request.method == "HEAD", .http_1_0 = http_1_0}, next);
   std::string problem;
   try {
@@ -239,6 +245,7 @@ HttpConnection::Next HttpConnection::answer(HttpRequestParser& parser) {
   }
   if (problem.empty()) {
     writer.end();
+    if (unread) linger();
     return next;
   }
   log_error(fmt::format("[http] {} {} has to be answered; got {} from its handler", request.method, request.path, problem));

@@ -168,16 +168,21 @@ uint64_t HttpRequestParser::body_bytes_left() const {
   return state_->parser.content_length_remaining().value_or(0);
 }
 
-HttpRequest HttpRequestParser::take() {
+HttpRequest HttpRequestParser::head() const {
   HttpRequest request;
-  auto message = state_->parser.release();
+  const auto& message = state_->parser.get();
   request.method = std::string(message.method_string());
-  request.path = std::move(state_->target.path);
-  request.query = std::move(state_->target.query);
+  request.path = state_->target.path;
+  request.query = state_->target.query;
   for (const auto& field : message.base()) {
     request.headers.push_back({std::string(field.name_string()), std::string(field.value())});
   }
-  request.body = std::move(message.body());
+  return request;
+}
+
+HttpRequest HttpRequestParser::take() {
+  HttpRequest request = head();
+  request.body = std::move(state_->parser.get().body());
   return request;
 }
 

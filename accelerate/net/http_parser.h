@@ -49,6 +49,8 @@ class HttpRequestParser {
   uint64_t body_bytes_left() const;
   /// Bytes of body held so far.
   size_t body_bytes() const;
+  /// The request without its body and its peer.
+  HttpRequest head() const;
   /// The request, without its peer. Once, after header_done() (done() for a whole body).
   HttpRequest take();
 

@@ -8,7 +8,7 @@
 // slow ones 408, bodies over the limit 413 (their bytes are discarded, not kept), headers over the limits 431, more
 // connections or body bytes than the limits 503, requests to a server that stops 503. The handler runs on the connection's
 // thread, many at once; an exception from it is logged and answered with 500. An idle connection costs a descriptor and
-// about 1 KiB: one thread waits for all of them. Thread-safe.
+// 13 KiB (measured over 2,000): one thread waits for all of them. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -54,6 +54,9 @@ struct HttpServerOptions {
   size_t body_bytes_total_max = limits::kRequestBytesMax * 8;  // held for all connections together
   HttpTimeouts timeouts;
   std::shared_ptr<const TlsContext> tls;  // null = plain HTTP
+  /// Asked with the head of a request whose body is still to come. False: the handler answers without it, and the connection
+  /// ends; so that strangers can not fill the memory for bodies. Empty = every body is read.
+  std::function<bool(const HttpRequest& head)> wants_body;
   /// Asked for each refusal; empty = the message as plain text. Called on the connection's thread.
   std::function<HttpRefusalAnswer(const HttpRefusal&)> refusal;
 };

@@ -76,6 +76,7 @@ struct Server::State {
   void admit(const HttpRequest& request, Exchange& exchange);
   void preflight(const HttpRequest& request, const std::string& allow, const Responder& to);
   void answer(const RouteEntry& entry, const HttpRequest& request, const Responder& to);
+  bool wants_body(const HttpRequest& head) const;
   HttpRefusalAnswer refuse(const HttpRefusal& refusal);
 };
 
@@ -132,6 +133,12 @@ void Server::State::preflight(const HttpRequest& request, const std::string& all
     for (HttpHeader& header : cors.preflight_headers(request, allow)) headers.push_back(std::move(header));
   }
   to.writer.send(204, headers, "");
+}
+
+// Only of requests that get as far as a door.
+bool Server::State::wants_body(const HttpRequest& head) const {
+  const std::optional<RouteEntry> entry = find_route(head.path);
+  return entry && entry->method == head.method && (options.keys.empty() || options.keys.client_of(bearer_key(head)));
 }
 
 // What never became a request: malformed, too large, too slow, too many.
@@ -201,6 +208,7 @@ Result<void> Server::start() {
   http.body_bytes_total_max = options.body_bytes_max * 8;
   http.timeouts = options.timeouts;
   http.tls = state_->tls;
+  http.wants_body = [state = state_.get()](const HttpRequest& head) { return state->wants_body(head); };
   http.refusal = [state = state_.get()](const HttpRefusal& refusal) { return state->refuse(refusal); };
   ACC_TRY(state_->http, HttpServer::start(http, [state = state_.get()](const HttpRequest& request, ResponseWriter& writer) {
     state->handle(request, writer);

@@ -79,6 +79,14 @@ TEST_F(Serve, MistakesOfAccessShowBeforeAModelIsLoaded) {
   for (const CliRun& run : {open, key}) EXPECT_FALSE(holds(run.err, "loaded in")) << run.err;
 }
 
+TEST_F(Serve, KeysOfTheSettingsFileAreAListAndAreNotRepeated) {
+  home_.write("config.toml", "[serve]\napi-key = [\"sk-right\", \"sk wrong\"]\n");
+  const CliRun run = cli({"serve", fixture("bert_hf"), "--port", "0", "--config", (home_ / "config.toml").string()});
+  EXPECT_EQ(run.code, 2) << run.err;
+  EXPECT_TRUE(holds(run.err, "[keys]")) << run.err;
+  EXPECT_FALSE(holds(run.err, "sk-right") || holds(run.err, "sk wrong")) << run.err;
+}
+
 TEST_F(Serve, HelpShowsNoKeyOfTheEnvironment) {
   const ScopedEnvironment key("IPFS_ACCELERATE_API_KEY", "sk-of-the-environment");
   const CliRun run = cli({"serve", "--help"});

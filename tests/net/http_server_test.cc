@@ -10,10 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "accelerate/net/http_connection.h"
 #include "tests/net/raw_client.h"
-#include "tests/net/throwaway_certificate.h"
-#include "tests/temporary.h"
 
 namespace accelerate {
 namespace {
@@ -263,6 +260,24 @@ TEST(HttpServer, BodiesTogetherHaveALimit) {
   EXPECT_TRUE(within(5s, [&] { return RawClient(server->port()).ask("POST", "/", std::string(1000, 'x')).status == 200; }));
 }
 
+TEST(HttpServer, ABodyNobodyWantsIsNotRead) {
+  HttpServerOptions options;
+  options.wants_body = [](const HttpRequest& head) { return head.path == "/wanted" && head.header("host") != nullptr; };
+  const auto server = start(echo, options);
+  RawClient client(server->port());
+  client.say("POST /other HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 1000\r\n\r\nhalf");
+  const RawResponse response = client.hear_response();
+  EXPECT_EQ(response.status, 200) << "the handler's answer, before the body";
+  EXPECT_EQ(response.body, "POST /other? ");
+  EXPECT_EQ(response.headers.at("connection"), "close");
+  EXPECT_TRUE(client.at_end());
+  RawClient wanted(server->port());
+  wanted.say("POST /wanted HTTP/1.1\r\nhost: h\r\ncontent-length: 8\r\n\r\nhalf");
+  std::this_thread::sleep_for(30ms);
+  wanted.say("half");
+  EXPECT_EQ(wanted.hear_response().body, "POST /wanted? halfhalf");
+}
+
 TEST(HttpServer, HandlerFailuresStayInside) {
   const auto server = start([](const HttpRequest& request, ResponseWriter& writer) {
     if (request.path == "/throw") throw std::runtime_error("broken");
@@ -411,74 +426,6 @@ TEST(HttpServer, IdleConnectionsLeaveInTime) {
   EXPECT_TRUE(silent.at_end());
   EXPECT_TRUE(asked.at_end());
   EXPECT_LT(std::chrono::steady_clock::now() - begun, 5s);
-  EXPECT_TRUE(within(5s, [&] { return server->connections() == 0; }));
-}
-
-class HttpsServer : public ::testing::Test {
- protected:
-  std::unique_ptr<HttpServer> start_secure(HttpHandler handler, HttpServerOptions options = {}) {
-    auto context = TlsContext::load(testing::make_certificate(folder_.path(), "server"));
-    EXPECT_TRUE(context.ok()) << context.error().message;
-    options.tls = *context;
-    return start(std::move(handler), options);
-  }
-  TemporaryFolder folder_;
-};
-
-TEST_F(HttpsServer, KeepsConnectionsAndStreams) {
-  const auto server = start_secure([](const HttpRequest& request, ResponseWriter& writer) {
-    if (request.path != "/stream") return echo(request, writer);
-    writer.begin_stream(200, {});
-    for (const char* piece : {"one ", "two ", "three"}) writer.write(piece);
-  });
-  RawClient wire(server->port());
-  testing::TlsClient client(wire.fd());
-  ASSERT_TRUE(client.shaken());
-  for (int i = 0; i < 2; ++i) {
-    client.say("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
-    EXPECT_THAT(client.hear_some(), HasSubstr("GET /a? "));
-    std::this_thread::sleep_for(2 * kStay);  // parked in between
-  }
-  client.say("GET /stream HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
-  const std::string stream = client.hear_all();
-  EXPECT_THAT(stream, HasSubstr("three"));
-  EXPECT_THAT(stream, ::testing::EndsWith("0\r\n\r\n"));
-  EXPECT_TRUE(client.ended_properly());
-}
-
-TEST_F(HttpsServer, SeesTheClientGoAndDrains) {
-  std::atomic<bool> inside{false}, gone{false};
-  const auto server = start_secure([&](const HttpRequest& request, ResponseWriter& writer) {
-    inside = true;
-    if (request.path == "/leave") gone = within(10s, [&] { return writer.client_gone(); });
-    else std::this_thread::sleep_for(200ms);
-    writer.send(200, {}, "done");
-  });
-  {
-    RawClient wire(server->port());
-    testing::TlsClient client(wire.fd());
-    client.say("GET /leave HTTP/1.1\r\nhost: h\r\n\r\n");
-    ASSERT_TRUE(within(5s, [&] { return inside.load(); }));
-  }
-  EXPECT_TRUE(within(5s, [&] { return gone.load(); }));
-  inside = false;
-  RawClient wire(server->port());
-  testing::TlsClient client(wire.fd());
-  client.say("GET /work HTTP/1.1\r\nhost: h\r\n\r\n");
-  ASSERT_TRUE(within(5s, [&] { return inside.load(); }));
-  server->stop(10s);
-  EXPECT_THAT(client.hear_all(), ::testing::AllOf(HasSubstr("connection: close"), HasSubstr("done")));
-}
-
-TEST_F(HttpsServer, ASilentOrPlainClientIsNotWaitedFor) {
-  HttpServerOptions options;
-  options.timeouts.header = 100ms;
-  const auto server = start_secure(echo, options);
-  RawClient plain(server->port()), half(server->port());
-  plain.say("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
-  half.say("\x16\x03\x01");
-  EXPECT_EQ(plain.hear_response().status, 0);
-  EXPECT_TRUE(half.at_end());
   EXPECT_TRUE(within(5s, [&] { return server->connections() == 0; }));
 }
 

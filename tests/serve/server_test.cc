@@ -114,6 +114,17 @@ TEST(Server, AnApiKeyIsAskedForUnderV1) {
   EXPECT_EQ(client.ask("GET", "/health").status, 200) << "probes need no key";
 }
 
+TEST(Server, AStrangersBodyIsNotWaitedFor) {
+  Server server(two_models(), {.port = 0, .keys = keys_of({"secret"})});
+  ASSERT_TRUE(server.start().ok());
+  for (const auto& [head, status] : std::vector<std::pair<std::string, int>>{{"POST /v1/embeddings HTTP/1.1\r\n", 401}, {"POST /v1/nothing HTTP/1.1\r\n", 404},
+                                                                             {"PUT /v1/embeddings HTTP/1.1\r\n", 405}}) {
+    RawClient client(server.port());
+    client.say(head + "host: h\r\ncontent-length: 30000000\r\n\r\n");
+    EXPECT_EQ(client.hear_response().status, status) << head;
+  }
+}
+
 TEST(Server, TheEngineKnowsWhoAsksAndUnderWhichId) {
   const auto model = std::make_shared<FakeEndpoint>("org/model 1");
   Server server(source_of({model}), {.port = 0, .keys = keys_of({"secret"})});
