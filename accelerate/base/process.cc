@@ -231,4 +231,12 @@ ChildOutcome run_in_child(const std::function<int()>& body, std::chrono::millise
   return outcome;
 }
 
+uint64_t raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+  const rlim_t before = limit.rlim_cur;
+  limit.rlim_cur = limit.rlim_max;
+  return ::setrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_max : before;
+}
+
 }  // namespace accelerate

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -40,5 +41,8 @@ struct ChildOutcome {
 };
 /// Forks, runs `body` and exits with its value. Only for code that is safe after fork (no locks held by other threads).
 ChildOutcome run_in_child(const std::function<int()>& body, std::chrono::milliseconds timeout);
+
+/// Raises this process's limit of open files to what it may have at most; returns the limit that holds now.
+uint64_t raise_descriptor_limit();
 
 }  // namespace accelerate

@@ -7,6 +7,7 @@
 
 #include "accelerate/base/json.h"
 #include "accelerate/cli/engine_flags.h"
+#include "accelerate/cli/serve_flags.h"
 #include "accelerate/cli/signals.h"
 #include "accelerate/cli/verb.h"
 
@@ -14,7 +15,6 @@ namespace accelerate {
 namespace {
 
 constexpr std::chrono::milliseconds kSignalPollInterval{50};
-constexpr std::chrono::seconds kStopGrace{5};  // running answers may end; a second signal does not wait
 
 struct ServedModel {
   std::string name, word;  // name empty = the engine's choice
@@ -32,16 +32,16 @@ class ServeVerb : public Verb {
  public:
   void declare(CLI::App& app) override {
     app.add_option("MODEL", models_, "Paths or names; NAME=MODEL serves it as NAME")->required()->expected(1, 64);
-    app.add_option("--host", options_.host, fmt::format("Address to listen on; default: {} (this machine only)", options_.host))
-        ->type_name("ADDRESS");
-    app.add_option("--port", options_.port, fmt::format("Port; default: {}; 0 = any free one", options_.port))->type_name("PORT");
-    app.add_option("--api-key", options_.api_key, "Asked for as a bearer token; default: none")->type_name("KEY");
+    add_serve_flags(app, serve_flags_);
     add_engine_flags(app, flags_);
     add_decoder_flags(app, flags_);
   }
 
   Result<void> run(Console& console) override {
+    ACC_TRY(const ServeOptions options, serve_options(console, serve_flags_));
     ACC_TRY(const std::unique_ptr<Engine> engine, make_engine(flags_.threads));
+    Server server(*engine, options);
+    ACC_TRY_VOID(server.prepare());
     for (const std::string& argument : models_) {
       const ServedModel model = split_name(argument);
       ACC_TRY(const std::shared_ptr<Endpoint> endpoint, open_endpoint(console, *engine, model.word, model.name, flags_));
@@ -51,18 +51,18 @@ class ServeVerb : public Verb {
       for (const std::string& note : info.notes) console.note(fmt::format("{}: {}", info.name, note));
       if (signals_received() > 0) return Error{ErrorCode::kCancelled, "[serve] stopped by a signal before it listened"};
     }
-    Server server(*engine, options_);
     ACC_TRY_VOID(server.start());
+    exit_at_signal(3);  // the second one cuts answers off
     console.say(fmt::format("listening on {}", server.url()));
     while (signals_received() == 0) std::this_thread::sleep_for(kSignalPollInterval);
     console.say("stopping; a second signal does not wait for running answers");
-    server.stop(kStopGrace);
+    server.stop(std::chrono::seconds(serve_flags_.drain_seconds), [] { return signals_received() > 1; });
     return {};
   }
 
  private:
   std::vector<std::string> models_;
-  ServeOptions options_;
+  ServeFlags serve_flags_;
   EngineFlags flags_;
 };
 

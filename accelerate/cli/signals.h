@@ -1,4 +1,5 @@
-// Ctrl-C and SIGTERM as a counter that loops look at; the second one ends the process at once (exit code 130).
+// Ctrl-C and SIGTERM as a counter that loops look at; the second one ends the process at once (exit code 130), or a later
+// one for a verb that has a use for more.
 //
 //   SignalScope scope;                       // handlers are ours until the end of the scope
 //   while (signals_received() == 0) work();
@@ -26,6 +27,8 @@ class SignalScope {
 int signals_received();
 /// True from the first signal on: for calls that take a stop flag.
 const std::atomic<bool>& stop_flag();
+/// The `count`-th signal ends the process, from now to the end of the scope.
+void exit_at_signal(int count);
 /// Forgets them: an interactive chat goes on after a stopped answer.
 void clear_signals();
 

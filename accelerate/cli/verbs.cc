@@ -12,7 +12,8 @@ std::span<const VerbEntry> verbs() {
        &make_run_verb},
       {"serve", "Serve models over HTTP, OpenAI-compatible",
        "  ipfs-accelerate serve smollm2 minilm\n"
-       "  ipfs-accelerate serve chat=smollm2 --port 8080 --slots 16 --ctx 4096\n",
+       "  ipfs-accelerate serve chat=smollm2 --port 8080 --slots 16 --ctx 4096\n"
+       "  ipfs-accelerate serve smollm2 --host 0.0.0.0 --api-key-file keys --tls-cert chain.pem --tls-key key.pem\n",
        &make_serve_verb},
       {"embed", "Turn texts into vectors",
        "  ipfs-accelerate embed minilm \"a cat\" \"a dog\"\n"

@@ -14,6 +14,8 @@ namespace accelerate {
 namespace {
 
 constexpr size_t kReadBytes = size_t{64} << 10;
+constexpr size_t kWriteBytes = size_t{256} << 10;  // each has the write timeout: 9 KB/s is the slowest reader
+constexpr std::string_view kStoppingText = "[http] a stopping server takes no new requests; got one; try again later";
 
 // "Sun, 06 Nov 1994 08:49:37 GMT": the names are fixed by RFC 9110 whatever the locale.
 std::string http_date() {
@@ -103,8 +105,10 @@ class HttpConnection::Writer final : public ResponseWriter {
 
   bool put(std::string_view bytes) {
     if (broken_) return false;
-    const NetDeadline deadline = deadline_in(connection_.shared_.options.timeouts.write);
-    broken_ = connection_.socket_.write_all(bytes, deadline) != Socket::Status::kOk;
+    for (; !bytes.empty() && !broken_; bytes.remove_prefix(std::min(bytes.size(), kWriteBytes))) {
+      const NetDeadline deadline = deadline_in(connection_.shared_.options.timeouts.write);
+      broken_ = connection_.socket_.write_all(bytes.substr(0, kWriteBytes), deadline) != Socket::Status::kOk;
+    }
     if (broken_) next_ = Next::kClose;
     return !broken_;
   }
@@ -115,27 +119,34 @@ class HttpConnection::Writer final : public ResponseWriter {
   bool begun_ = false, streaming_ = false, chunked_ = false, broken_ = false;
 };
 
-void HttpConnection::serve() {
+HttpConnection::End HttpConnection::serve() {
+  Next next = Next::kClose;
   try {
-    while (serve_one() == Next::kKeep) {
+    while ((next = serve_one()) == Next::kKeep) {
     }
   } catch (const std::exception& problem) {  // no memory for a buffer: this connection ends, the others go on
     log_error(fmt::format("[http] a connection ended early; got {}", problem.what()));
+    next = Next::kClose;
   }
   release_body();
   busy_ = false;
+  std::string().swap(buffer_);  // assigning an empty string would keep the 64 KiB
+  if (next == Next::kIdle) return End::kIdle;
+  socket_.shut_down_sending();
   socket_.shut_down();
+  return End::kClosed;
 }
 
 void HttpConnection::refuse(int status, std::string_view message) {
   try {
     const HttpServerOptions& options = shared_.options;
-    const std::string body = options.error_body ? options.error_body(status, message) : std::string(message) + "\n";
-    HttpHeaders headers = {{"content-type", options.error_body ? "application/json" : "text/plain; charset=utf-8"}};
-    if (status == 503) headers.push_back({"retry-after", "1"});
+    HttpRefusalAnswer answer;
+    if (options.refusal) answer = options.refusal({.status = status, .message = message, .peer = socket_.peer()});
+    else answer = {.headers = {{"content-type", "text/plain; charset=utf-8"}}, .body = std::string(message) + "\n"};
+    if (status == 503) answer.headers.push_back({"retry-after", "1"});
     Next next = Next::kClose;
     Writer writer(*this, {}, next);
-    if (writer.send(status, headers, body)) linger();
+    if (writer.send(status, answer.headers, answer.body)) linger();
   } catch (const std::exception& problem) {
     log_error(fmt::format("[http] a refusal could not be sent; got {}", problem.what()));
   }
@@ -162,12 +173,17 @@ Socket::Status HttpConnection::read_more(NetDeadline deadline) {
 }
 
 HttpConnection::Next HttpConnection::serve_one() {
-  if (buffer_.empty() && read_more(deadline_in(shared_.options.timeouts.idle)) != Socket::Status::kOk) return Next::kClose;
-  HttpRequestParser parser({.header_bytes_max = shared_.options.header_bytes_max, .body_bytes_max = shared_.options.body_bytes_max});
+  if (buffer_.empty()) {
+    const Socket::Status status = read_more(deadline_in(std::min(kStay, shared_.options.timeouts.idle)));
+    if (status != Socket::Status::kOk) return status == Socket::Status::kTimeout ? Next::kIdle : Next::kClose;
+  }
+  HttpRequestParser parser({.header_bytes_max = shared_.options.header_bytes_max,
+                            .header_fields_max = shared_.options.header_fields_max,
+                            .body_bytes_max = shared_.options.body_bytes_max});
   if (read_request(parser) == Next::kClose) return Next::kClose;
   busy_ = true;  // before the look at stopping: stop() cuts off whoever is not busy
   if (shared_.stopping) {
-    refuse(503, "[http] the server is stopping; try again later");
+    refuse(503, kStoppingText);
     return Next::kClose;
   }
   const Next next = answer(parser);
@@ -189,6 +205,7 @@ HttpConnection::Next HttpConnection::read_request(HttpRequestParser& parser) {
     if (parser.header_done() && !header_seen) {
       header_seen = true;
       deadline = deadline_in(timeouts.body);
+      if (!parser.done() && shared_.options.wants_body && !shared_.options.wants_body(parser.head())) return Next::kKeep;
       if (!parser.done() && buffer_.empty() && parser.expects_continue() &&
           socket_.write_all("HTTP/1.1 100 Continue\r\n\r\n", deadline) != Socket::Status::kOk) {
         return Next::kClose;
@@ -200,16 +217,19 @@ HttpConnection::Next HttpConnection::read_request(HttpRequestParser& parser) {
     }
     if (parser.done()) return Next::kKeep;
     const Socket::Status status = read_more(deadline);
+    if (status == Socket::Status::kClosed && shared_.stopping) refuse(503, kStoppingText);
     if (status == Socket::Status::kTimeout) refuse(408, "[http] a request arrives within the time limit; got a slower one");
     if (status != Socket::Status::kOk) return Next::kClose;
   }
 }
 
 HttpConnection::Next HttpConnection::answer(HttpRequestParser& parser) {
-  Next next = parser.keep_alive() ? Next::kKeep : Next::kClose;
+  const bool unread = !parser.done();  // nobody wants the body
+  Next next = parser.keep_alive() && !unread ? Next::kKeep : Next::kClose;
   const bool http_1_0 = parser.is_http_1_0();
   HttpRequest request = parser.take();
   request.peer = socket_.peer();
+  if (unread) request.body.clear();
   Writer writer(*this, {.head_only = request.method == "HEAD", .http_1_0 = http_1_0}, next);
   std::string problem;
   try {
@@ -225,6 +245,7 @@ HttpConnection::Next HttpConnection::answer(HttpRequestParser& parser) {
   }
   if (problem.empty()) {
     writer.end();
+    if (unread) linger();
     return next;
   }
   log_error(fmt::format("[http] {} {} has to be answered; got {} from its handler", request.method, request.path, problem));

@@ -1,6 +1,7 @@
 #include "accelerate/net/http_parser.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include <boost/beast/http/message.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -47,11 +48,18 @@ HttpRequestParser::Fault fault_of(const BeastError& error, const HttpParserLimit
   if (error == beast_http::error::header_limit || error == beast_http::error::buffer_overflow) {
     return {431, fmt::format("[http] request line and headers have at most {} bytes; got more", limits.header_bytes_max)};
   }
-  const bool names_http = bytes.substr(0, bytes.find("\r\n")).find(" HTTP/") != std::string_view::npos;
+  const std::string_view line = bytes.substr(0, bytes.find("\r\n"));
+  const bool names_http = line.find(" HTTP/") != std::string_view::npos && line.find('\n') == std::string_view::npos;
   if (error == beast_http::error::bad_version && names_http) {
     return {505, "[http] only HTTP/1.0 and HTTP/1.1 are spoken here; got another version"};
   }
   return {400, fmt::format("[http] a request follows RFC 9112; got a malformed one ({})", error.message())};
+}
+
+// Whether a header line begins with a blank (obs-fold): RFC 9112 section 5.2 lets a server refuse it, and proxies differ.
+bool folds(std::string_view bytes) {
+  const std::string_view head = bytes.substr(0, bytes.find("\r\n\r\n"));
+  return head.find("\r\n ") != std::string_view::npos || head.find("\r\n\t") != std::string_view::npos;
 }
 
 }  // namespace
@@ -81,8 +89,33 @@ struct HttpRequestParser::State {
       fault = Fault{505, "[http] only HTTP/1.0 and HTTP/1.1 are spoken here; got another version"};
       return;
     }
+    if (const auto count = std::distance(message.begin(), message.end()); count > static_cast<std::ptrdiff_t>(limits.header_fields_max)) {
+      fault = Fault{431, fmt::format("[http] a request has at most {} header fields; got {}", limits.header_fields_max, count)};
+      return;
+    }
+    check_length();
+    if (!fault) check_encoding();
+  }
+
+  // Beast takes one length said twice, and a list of equal ones.
+  void check_length() {
+    const auto& message = parser.get();
+    const auto count = message.count(beast_http::field::content_length);
+    const auto length = message[beast_http::field::content_length];
+    const bool digits = std::all_of(length.begin(), length.end(), [](char c) { return c >= '0' && c <= '9'; });
+    if (count > 1 || !digits) fault = Fault{400, "[http] Content-Length comes once and is a number; got it otherwise"};
+  }
+
+  // A server that reads a length one way and a proxy that reads it another is how requests are smuggled: one coding, said
+  // once, and never with HTTP/1.0 (RFC 9112 section 6.1).
+  void check_encoding() {
+    const auto& message = parser.get();
+    const auto count = message.count(beast_http::field::transfer_encoding);
     const auto encoding = message[beast_http::field::transfer_encoding];
-    if (!encoding.empty() && !parser.chunked()) {
+    if (count == 0) return;
+    if (count > 1 || message.version() == 10) {
+      fault = Fault{400, "[http] Transfer-Encoding comes once, with HTTP/1.1; got it otherwise"};
+    } else if (!parser.chunked() || !equals_ignoring_case({encoding.data(), encoding.size()}, "chunked")) {
       fault = Fault{501, "[http] the one transfer encoding known here is chunked; got another"};
     }
   }
@@ -101,10 +134,18 @@ size_t HttpRequestParser::feed(std::string_view bytes) {
   if (state_->fault || state_->parser.is_done()) return 0;
   size_t used = 0;
   try {
+    if (!state_->parser.is_header_done() && folds(bytes)) {
+      state_->fault = Fault{400, "[http] a header field is one line; got one folded over several"};
+      return 0;
+    }
     BeastError error;
     used = state_->parser.put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
     if (error && error != beast_http::error::need_more) state_->fault = fault_of(error, state_->limits, bytes);
     if (!state_->fault && state_->parser.is_header_done() && !state_->target_checked) state_->check_header();
+    // What Beast waits for the rest of is a line: of the header, which it bounds itself, of a chunk, or of the trailers.
+    if (!state_->fault && !state_->parser.is_done() && bytes.size() - used > state_->limits.header_bytes_max) {
+      state_->fault = Fault{431, fmt::format("[http] chunk lines and trailers have at most {} bytes; got more", state_->limits.header_bytes_max)};
+    }
   } catch (const std::exception& problem) {
     state_->fault = Fault{503, fmt::format("[http] a request has to fit the memory; got {}", problem.what())};
   }
@@ -127,16 +168,21 @@ uint64_t HttpRequestParser::body_bytes_left() const {
   return state_->parser.content_length_remaining().value_or(0);
 }
 
-HttpRequest HttpRequestParser::take() {
+HttpRequest HttpRequestParser::head() const {
   HttpRequest request;
-  auto message = state_->parser.release();
+  const auto& message = state_->parser.get();
   request.method = std::string(message.method_string());
-  request.path = std::move(state_->target.path);
-  request.query = std::move(state_->target.query);
+  request.path = state_->target.path;
+  request.query = state_->target.query;
   for (const auto& field : message.base()) {
     request.headers.push_back({std::string(field.name_string()), std::string(field.value())});
   }
-  request.body = std::move(message.body());
+  return request;
+}
+
+HttpRequest HttpRequestParser::take() {
+  HttpRequest request = head();
+  request.body = std::move(state_->parser.get().body());
   return request;
 }
 

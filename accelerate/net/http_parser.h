@@ -21,6 +21,7 @@ namespace accelerate {
 
 struct HttpParserLimits {
   uint32_t header_bytes_max = 32 << 10;
+  uint32_t header_fields_max = 128;  // of trailers too
   size_t body_bytes_max = size_t{1} << 20;
 };
 
@@ -48,6 +49,8 @@ class HttpRequestParser {
   uint64_t body_bytes_left() const;
   /// Bytes of body held so far.
   size_t body_bytes() const;
+  /// The request without its body and its peer.
+  HttpRequest head() const;
   /// The request, without its peer. Once, after header_done() (done() for a whole body).
   HttpRequest take();
 

@@ -16,10 +16,15 @@
 
 #include <fmt/format.h>
 
+#include "accelerate/net/tls.h"
 #include "accelerate/net/url.h"
 
 namespace accelerate {
 namespace {
+
+// What the kernel takes for a peer that does not read. Left alone it takes 4 MiB: minutes of streamed answer, in which nobody
+// notices. Bytes on their way are not counted, so that throughput stays.
+constexpr int kUnsentBytesMax = 64 << 10;
 
 // Waits for `events` on fd; false at the deadline. Rounds up so that a wait never ends early and spins.
 bool wait_for(int fd, short events, NetDeadline deadline) {
@@ -31,6 +36,13 @@ bool wait_for(int fd, short events, NetDeadline deadline) {
     if (ready == 0 && left <= 0) return false;
     if (ready < 0 && errno != EINTR && errno != EAGAIN) return true;  // the read or write that follows says what is wrong
   }
+}
+
+// What a TLS step waits for; kOk once it did something.
+Socket::Status wait_for(int fd, TlsSession::Want want, NetDeadline deadline) {
+  if (want == TlsSession::Want::kNothing) return Socket::Status::kOk;
+  if (want == TlsSession::Want::kEnd) return Socket::Status::kClosed;
+  return wait_for(fd, want == TlsSession::Want::kRead ? POLLIN : POLLOUT, deadline) ? Socket::Status::kOk : Socket::Status::kTimeout;
 }
 
 std::string address_text(const sockaddr_storage& address) {
@@ -89,22 +101,41 @@ Error listen_error(const std::string& where, int cause) {
 
 }  // namespace
 
+Socket::Socket() = default;
+Socket::Socket(int fd) : fd_(fd) {}
 Socket::~Socket() { close(); }
-Socket::Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+Socket::Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)), tls_(std::move(other.tls_)) {}
 Socket& Socket::operator=(Socket&& other) noexcept {
   if (this != &other) {
     close();
     fd_ = std::exchange(other.fd_, -1);
+    tls_ = std::move(other.tls_);
   }
   return *this;
 }
 
 void Socket::close() {
+  tls_.reset();
   if (fd_ >= 0) ::close(fd_);
   fd_ = -1;
 }
 
+Socket::Status Socket::start_tls(const TlsContext& context, NetDeadline deadline) {
+  tls_ = TlsSession::accept(context, fd_);
+  if (tls_ == nullptr) return Status::kClosed;
+  for (;;) {
+    const TlsSession::Want want = tls_->handshake();
+    const Status status = wait_for(fd_, want, deadline);
+    if (status != Status::kOk || want == TlsSession::Want::kNothing) return status;
+  }
+}
+
 Socket::Read Socket::read(char* into, size_t size, NetDeadline deadline) {
+  while (tls_ != nullptr) {
+    const TlsSession::Step step = tls_->read(into, size);
+    const Status status = wait_for(fd_, step.want, deadline);
+    if (status != Status::kOk || step.bytes > 0) return {status, step.bytes};
+  }
   for (;;) {
     const ssize_t got = ::recv(fd_, into, size, MSG_DONTWAIT);
     if (got > 0) return {Status::kOk, static_cast<size_t>(got)};
@@ -116,6 +147,11 @@ Socket::Read Socket::read(char* into, size_t size, NetDeadline deadline) {
 }
 
 Socket::Status Socket::write_all(std::string_view bytes, NetDeadline deadline) {
+  while (tls_ != nullptr && !bytes.empty()) {
+    const TlsSession::Step step = tls_->write(bytes);
+    bytes.remove_prefix(step.bytes);
+    if (const Status status = wait_for(fd_, step.want, deadline); status != Status::kOk) return status;
+  }
   while (!bytes.empty()) {
     const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent >= 0) {
@@ -134,12 +170,23 @@ bool Socket::peer_gone() const {
   return ::poll(&entry, 1, 0) > 0 && (entry.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) != 0;
 }
 
+bool Socket::at_end() const {
+  char byte;
+  const ssize_t got = ::recv(fd_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
 void Socket::shut_down() {
   if (fd_ >= 0) ::shutdown(fd_, SHUT_RDWR);
 }
 
 void Socket::shut_down_sending() {
+  if (tls_ != nullptr) tls_->say_end();
   if (fd_ >= 0) ::shutdown(fd_, SHUT_WR);
+}
+
+void Socket::shut_down_receiving() {
+  if (fd_ >= 0) ::shutdown(fd_, SHUT_RD);
 }
 
 std::string Socket::peer() const {
@@ -175,19 +222,36 @@ Result<Listener> Listener::open(const Options& options) {
   return listener;
 }
 
-Listener::Outcome Listener::accept(int wake_fd, Socket& into) {
-  pollfd entries[2] = {{socket_.fd(), POLLIN, 0}, {wake_fd, POLLIN, 0}};
-  if (::poll(entries, 2, -1) < 0) return Outcome::kAgain;
-  if (entries[1].revents != 0) return Outcome::kWoken;
+Listener::Outcome Listener::accept(Socket& into) {
   const int fd = ::accept4(socket_.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (fd < 0) {
     const bool exhausted = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
-    return exhausted ? Outcome::kOutOfDescriptors : Outcome::kAgain;
+    return exhausted ? Outcome::kOutOfDescriptors : Outcome::kNone;
   }
   const int on = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // a token is one small write; Nagle would hold it back 40 ms
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentBytesMax, sizeof kUnsentBytesMax);
   into = Socket(fd);
   return Outcome::kAccepted;
+}
+
+bool is_loopback(const std::string& host) {
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE;  // as Listener::open asks: an empty host is every address
+  addrinfo* found = nullptr;
+  if (::getaddrinfo(host.c_str(), "0", &hints, &found) != 0) return false;
+  bool all = true;
+  for (const addrinfo* address = found; address != nullptr; address = address->ai_next) {
+    if (address->ai_family == AF_INET) {
+      all = all && ntohl(reinterpret_cast<const sockaddr_in*>(address->ai_addr)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    } else {
+      all = all && address->ai_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6*>(address->ai_addr)->sin6_addr);
+    }
+  }
+  ::freeaddrinfo(found);
+  return all;
 }
 
 }  // namespace accelerate

@@ -1,14 +1,16 @@
-// Socket - a TCP connection or listener with deadlines: POSIX underneath, no exceptions, no signals.
+// Socket - a TCP connection or listener with deadlines, plain or behind TLS: POSIX underneath, no exceptions, no signals.
 //
 //   ACC_TRY(Listener listener, Listener::open({.host = "127.0.0.1", .port = 0}));
-//   if (Socket peer = listener.accept()) peer.write_all("hello", deadline_in(std::chrono::seconds(1)));
+//   Socket peer;
+//   if (listener.accept(peer) == Listener::Outcome::kAccepted) peer.write_all("hello", deadline_in(std::chrono::seconds(1)));
 //
-// A Socket is used by one thread; shut_down() alone may be called from another, and wakes it.
+// A Socket is used by one thread; shut_down() and shut_down_receiving() alone may be called from another, and wake it.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -19,10 +21,13 @@ namespace accelerate {
 using NetDeadline = std::chrono::steady_clock::time_point;
 inline NetDeadline deadline_in(std::chrono::milliseconds wait) { return std::chrono::steady_clock::now() + wait; }
 
+class TlsContext;
+class TlsSession;
+
 class Socket {
  public:
-  Socket() = default;
-  explicit Socket(int fd) : fd_(fd) {}
+  Socket();
+  explicit Socket(int fd);
   ~Socket();
   Socket(Socket&& other) noexcept;
   Socket& operator=(Socket&& other) noexcept;
@@ -32,22 +37,29 @@ class Socket {
 
   enum class Status { kOk, kClosed, kTimeout };  // kClosed: by the peer, by shut_down(), or broken
   struct Read { Status status; size_t bytes; };
+  /// The server's side of a TLS handshake; read() and write_all() are encrypted from then on.
+  Status start_tls(const TlsContext& context, NetDeadline deadline);
   /// Waits until something can be read, then reads at most `size` bytes.
   Read read(char* into, size_t size, NetDeadline deadline);
   /// Sends everything, in as many steps as the peer's window asks for.
   Status write_all(std::string_view bytes, NetDeadline deadline);
   /// Whether the peer has closed its sending side or the connection broke; does not block.
   bool peer_gone() const;
+  /// Whether the peer's bytes are at their end with none left to read; does not block.
+  bool at_end() const;
   /// Ends both directions; readers and writers return kClosed.
   void shut_down();
-  /// Ends our sending side only.
+  /// Ends our sending side only; TLS says so first.
   void shut_down_sending();
+  /// Readers return kClosed once what has arrived is read; writers go on.
+  void shut_down_receiving();
   /// "127.0.0.1:51234", "[::1]:51234".
   std::string peer() const;
 
  private:
   void close();
   int fd_ = -1;
+  std::unique_ptr<TlsSession> tls_;  // none = plain
 };
 
 class Listener {
@@ -55,21 +67,25 @@ class Listener {
   struct Options {
     std::string host = "127.0.0.1";  // numeric or a name; its first address that can be bound is
     uint16_t port = 0;
-    int backlog = 512;
+    int backlog = 4096;  // the kernel caps it at net.core.somaxconn, 4096 by default
   };
   /// already_exists: taken; permission_denied; invalid_argument: host unknown or not of this machine. All name host:port.
   static Result<Listener> open(const Options& options);
   Listener() = default;
 
   uint16_t port() const { return port_; }
-  enum class Outcome { kAccepted, kWoken, kAgain, kOutOfDescriptors };
-  /// Waits for a connection or for a byte on `wake_fd`.
-  Outcome accept(int wake_fd, Socket& into);
+  int fd() const { return socket_.fd(); }
+  enum class Outcome { kAccepted, kNone, kOutOfDescriptors };
+  /// Takes a connection that waits; does not block.
+  Outcome accept(Socket& into);
   void close() { socket_ = Socket(); }
 
  private:
   Socket socket_;
   uint16_t port_ = 0;
 };
+
+/// Whether `host`, an address or a name, reaches this machine alone. False also for what does not resolve.
+bool is_loopback(const std::string& host);
 
 }  // namespace accelerate

@@ -129,6 +129,7 @@ std::vector<std::shared_ptr<Stream>> start_answers(Endpoint& endpoint, std::span
                                                    std::string_view prompt_param) {
   std::vector<std::shared_ptr<Stream>> streams;
   for (Request request : requests) {
+    to.mark(request, endpoint.info());
     for (uint32_t i = 0; i < n; ++i) {
       Result<std::shared_ptr<Stream>> stream = endpoint.generate(request);
       if (!stream) {
@@ -167,6 +168,12 @@ Result<void> check_finite(const EmbedReply& reply) {
 }
 
 }  // namespace
+
+void Responder::mark(Request& request, const EndpointInfo& endpoint) const {
+  request.client = client;
+  request.id = request_id;
+  if (model != nullptr) *model = endpoint.name;
+}
 
 bool Responder::json(std::string_view body, HttpHeaders more) const {
   more.insert(more.begin(), {{"content-type", "application/json"}, {"x-request-id", request_id}});
@@ -256,6 +263,7 @@ void OpenAiDoor::embeddings(std::string_view body, const Responder& to) const {
   if (!parsed.ok()) return void(to.fail(parsed.error()));
   Parsed<std::shared_ptr<Endpoint>> endpoint = find(parsed->model);
   if (!endpoint.ok()) return void(to.fail(endpoint.error()));
+  if (to.model != nullptr) *to.model = (*endpoint)->info().name;
   const std::optional<Result<EmbedReply>> reply = embed_watched(**endpoint, parsed->inputs, to.writer);
   if (!reply) return;
   if (!*reply) return void(to.fail(api_error(reply->error(), "input")));

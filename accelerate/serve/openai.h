@@ -20,6 +20,11 @@ namespace accelerate {
 struct Responder {
   ResponseWriter& writer;
   std::string request_id;
+  std::string client = {};         // whose key it was; empty = nobody's
+  std::string* model = nullptr;    // told the model's name, for the access log; may be null
+
+  /// The request as the engine knows it, for this client and under this id.
+  void mark(Request& request, const EndpointInfo& endpoint) const;
 
   bool json(std::string_view body, HttpHeaders more = {}) const;
   bool fail(const ApiError& error, HttpHeaders more = {}) const;

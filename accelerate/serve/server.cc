@@ -7,7 +7,12 @@
 
 #include "accelerate/base/log.h"
 #include "accelerate/net/http_server.h"
+#include "accelerate/net/socket.h"
 #include "accelerate/net/url.h"
+#include "accelerate/serve/access_log.h"
+#include "accelerate/serve/client_limit.h"
+#include "accelerate/serve/cors.h"
+#include "accelerate/serve/exchange.h"
 #include "accelerate/serve/health.h"
 #include "accelerate/serve/openai.h"
 #include "accelerate/serve/openai_write.h"
@@ -40,64 +45,110 @@ std::optional<RouteEntry> find_route(std::string_view path) {
   return std::nullopt;
 }
 
-// Takes as long for a wrong key as for the right one, so that time does not tell how much of it was right.
-bool equal_in_constant_time(std::string_view a, std::string_view b) {
-  unsigned difference = a.size() == b.size() ? 0 : 1;
-  for (size_t i = 0; i < a.size(); ++i) difference |= static_cast<unsigned char>(a[i] ^ b[b.empty() ? 0 : i % b.size()]);
-  return difference == 0;
-}
-
-bool key_is_right(const HttpRequest& request, const std::string& key) {
+// The key of "Authorization: Bearer KEY"; empty = none.
+std::string_view bearer_key(const HttpRequest& request) {
   static constexpr std::string_view kScheme = "Bearer ";
   const std::string* header = request.header("authorization");
-  if (header == nullptr || header->size() < kScheme.size()) return false;
+  if (header == nullptr || header->size() < kScheme.size()) return {};
   const std::string_view given = *header;
-  return equals_ignoring_case(given.substr(0, kScheme.size()), kScheme) &&
-         equal_in_constant_time(given.substr(kScheme.size()), key);
+  return equals_ignoring_case(given.substr(0, kScheme.size()), kScheme) ? given.substr(kScheme.size()) : std::string_view();
 }
+
+std::string_view route_name(const RouteEntry& entry) { return entry.route == Route::kModel ? "/v1/models/{id}" : entry.path; }
 
 }  // namespace
 
 struct Server::State {
   State(ModelSource source, ServeOptions given)
-      : models(std::move(source)), options(std::move(given)), door(models), health(std::in_place, models) {}
+      : models(std::move(source)), options(std::move(given)), door(models), client_limit(options.requests_per_key), health(std::in_place, models) {}
 
   ModelSource models;
   ServeOptions options;
   OpenAiDoor door;
+  ClientLimit client_limit;
   std::optional<HealthMonitor> health;
-  std::unique_ptr<HttpServer> http;  // last: its handlers use what is above
+  CorsPolicy cors;
+  std::shared_ptr<const TlsContext> tls;
+  std::unique_ptr<AccessLog> access_log;  // there = prepared
+  std::unique_ptr<HttpServer> http;       // last: its handlers use what is above
 
   void handle(const HttpRequest& request, ResponseWriter& writer);
+  void admit(const HttpRequest& request, Exchange& exchange);
+  void preflight(const HttpRequest& request, const std::string& allow, const Responder& to);
   void answer(const RouteEntry& entry, const HttpRequest& request, const Responder& to);
+  bool wants_body(const HttpRequest& head) const;
+  HttpRefusalAnswer refuse(const HttpRefusal& refusal);
 };
 
 void Server::State::handle(const HttpRequest& request, ResponseWriter& writer) {
-  const Responder to{.writer = writer, .request_id = random_id("req_")};
-  log_debug(fmt::format("[serve] {} {} {} from {}, {} bytes", to.request_id, request.method, request.path, request.peer, request.body.size()));
+  Exchange exchange(request, writer, cors.headers(request));
+  const std::string& id = exchange.record().id;
+  log_debug(fmt::format("[serve] {} {} {} from {}, {} bytes", id, request.method, request.path, request.peer, request.body.size()));
+  try {
+    admit(request, exchange);
+  } catch (const std::exception& problem) {  // no memory, most likely
+    log_error(fmt::format("[serve] {} has to be answered; got {}", id, problem.what()));
+    if (exchange.begun()) throw;  // the connection shows that the answer is not whole
+    Responder{.writer = exchange, .request_id = id}.fail(api_error_of_status(500, "[serve] this request met an internal error; the log has the cause"));
+  }
+  access_log->write(exchange.finish());
+}
+
+// Route, method, key, the key's limit; then the door.
+void Server::State::admit(const HttpRequest& request, Exchange& exchange) {
+  AccessRecord& record = exchange.record();
+  Responder to{.writer = exchange, .request_id = record.id, .model = &record.model};
   const std::optional<RouteEntry> entry = find_route(request.path);
   if (!entry) {
     to.fail({.status = 404, .message = fmt::format("[serve] no such URL; got {} {}; try GET /v1/models", request.method, request.path),
              .param = "", .code = "unknown_url"});
     return;
   }
+  record.route = route_name(*entry);
   const bool reads = entry->method == "GET";
   const std::string allow = reads ? "GET, HEAD, OPTIONS" : "POST, OPTIONS";
-  if (request.method == "OPTIONS") {
-    writer.send(204, {{"allow", allow}, {"x-request-id", to.request_id}}, "");
-    return;
-  }
+  if (request.method == "OPTIONS") return preflight(request, allow, to);
   if (request.method != entry->method && !(reads && request.method == "HEAD")) {
     to.fail({.status = 405, .message = fmt::format("[serve] {} takes {}; got {}", request.path, allow, request.method), .param = "",
              .code = "method_not_allowed"}, {{"allow", allow}});
     return;
   }
-  if (!options.api_key.empty() && entry->route != Route::kHealth && !key_is_right(request, options.api_key)) {
-    to.fail(api_error_of_status(401, "[serve] this server asks for its API key; got none or a wrong one; try 'Authorization: Bearer KEY'"),
+  if (options.keys.empty() || entry->route == Route::kHealth) return answer(*entry, request, to);
+  const std::optional<std::string> client = options.keys.client_of(bearer_key(request));
+  if (!client) {
+    to.fail(api_error_of_status(401, "[serve] this server asks for an API key; got none or a wrong one; try 'Authorization: Bearer KEY'"),
             {{"www-authenticate", "Bearer"}});
     return;
   }
-  answer(*entry, request, to);
+  record.client = to.client = *client;
+  const ClientLimit::Permit permit = client_limit.admit(*client);
+  if (permit) return answer(*entry, request, to);
+  to.fail(api_error_of_status(429, fmt::format("[serve] one API key has at most {} requests under way; got one more; try again when one has ended",
+                                               client_limit.requests_max())));
+}
+
+void Server::State::preflight(const HttpRequest& request, const std::string& allow, const Responder& to) {
+  HttpHeaders headers = {{"allow", allow}, {"x-request-id", to.request_id}};
+  if (CorsPolicy::is_preflight(request)) {
+    for (HttpHeader& header : cors.preflight_headers(request, allow)) headers.push_back(std::move(header));
+  }
+  to.writer.send(204, headers, "");
+}
+
+// Only of requests that get as far as a door.
+bool Server::State::wants_body(const HttpRequest& head) const {
+  const std::optional<RouteEntry> entry = find_route(head.path);
+  return entry && entry->method == head.method && (options.keys.empty() || options.keys.client_of(bearer_key(head)));
+}
+
+// What never became a request: malformed, too large, too slow, too many.
+HttpRefusalAnswer Server::State::refuse(const HttpRefusal& refusal) {
+  AccessRecord record{.id = random_id("req_"), .status = refusal.status, .peer = refusal.peer};
+  HttpRefusalAnswer answer{.headers = {{"content-type", "application/json"}, {"x-request-id", record.id}},
+                           .body = error_json(api_error_of_status(refusal.status, refusal.message))};
+  record.bytes_out = answer.body.size();
+  access_log->write(record);
+  return answer;
 }
 
 void Server::State::answer(const RouteEntry& entry, const HttpRequest& request, const Responder& to) {
@@ -125,29 +176,55 @@ Server::Server(ModelSource models, ServeOptions options) : state_(std::make_uniq
 
 Server::~Server() { stop(std::chrono::milliseconds(0)); }
 
+Result<void> Server::prepare() {
+  State& state = *state_;
+  const ServeOptions& options = state.options;
+  if (state.access_log != nullptr) return {};
+  if (options.keys.empty() && !options.insecure && !is_loopback(options.host)) {
+    return Error{ErrorCode::kInvalidArgument, fmt::format("[serve] an address that others can reach needs an API key; got --host {} without one; "
+                                                          "try --api-key-file FILE, or --insecure to serve whoever comes", options.host)};
+  }
+  ACC_TRY(state.cors, CorsPolicy::allow(options.cors_origins));
+  if (options.tls.certificate.empty() != options.tls.key.empty()) {
+    return Error{ErrorCode::kInvalidArgument, "[serve] TLS needs a certificate and its key; got one of them; try --tls-cert FILE --tls-key FILE"};
+  }
+  if (!options.tls.key.empty()) {
+    ACC_TRY(state.tls, TlsContext::load(options.tls));
+  }
+  ACC_TRY(state.access_log, AccessLog::open(options.access_log));
+  return {};
+}
+
 Result<void> Server::start() {
   CHECK(state_->http == nullptr, "a server starts once");
+  ACC_TRY_VOID(prepare());
   const ServeOptions& options = state_->options;
   HttpServerOptions http;
   http.host = options.host;
   http.port = options.port;
   http.connections_max = options.connections_max;
+  http.header_bytes_max = options.header_bytes_max;
   http.body_bytes_max = options.body_bytes_max;
   http.body_bytes_total_max = options.body_bytes_max * 8;
-  http.error_body = [](int status, std::string_view message) { return error_json(api_error_of_status(status, message)); };
+  http.timeouts = options.timeouts;
+  http.tls = state_->tls;
+  http.wants_body = [state = state_.get()](const HttpRequest& head) { return state->wants_body(head); };
+  http.refusal = [state = state_.get()](const HttpRefusal& refusal) { return state->refuse(refusal); };
   ACC_TRY(state_->http, HttpServer::start(http, [state = state_.get()](const HttpRequest& request, ResponseWriter& writer) {
     state->handle(request, writer);
   }));
   return {};
 }
 
-void Server::stop(std::chrono::milliseconds grace) {
-  if (state_->http != nullptr) state_->http->stop(grace);
+void Server::stop(std::chrono::milliseconds grace, const std::function<bool()>& hurry) {
+  if (state_->http != nullptr) state_->http->stop(grace, hurry);
   state_->health.reset();
 }
 
 uint16_t Server::port() const { return state_->http == nullptr ? 0 : state_->http->port(); }
 
-std::string Server::url() const { return "http://" + host_and_port(state_->options.host, port()); }
+std::string Server::url() const {
+  return (state_->tls == nullptr ? "http://" : "https://") + host_and_port(state_->options.host, port());
+}
 
 }  // namespace accelerate

@@ -5,9 +5,12 @@
 //   print(server.url());                      // "http://127.0.0.1:40123"
 //   server.stop(std::chrono::seconds(5));
 //
+// Access: API keys, limits on every size, time and count, CORS, TLS; an access log. A request has an id, its caller's
+// X-Request-Id or one of ours, in every answer and every log line.
+//
 // Routes: GET /v1/models, GET /v1/models/{id}, POST /v1/chat/completions, POST /v1/completions, POST /v1/embeddings,
 // GET /health. Requests, replies, errors and event streams are OpenAI's (serve/openai.h). Models may be opened and
-// closed while it serves. A thread per connection; start() and stop() belong to one thread; everything else is
+// closed while it serves. A thread per request; prepare(), start() and stop() belong to one thread; everything else is
 // thread-safe. The engine (or whatever the ModelSource reads) must outlive it.
 #pragma once
 
@@ -22,15 +25,24 @@
 #include "accelerate/base/result.h"
 #include "accelerate/engine/endpoint.h"
 #include "accelerate/engine/engine.h"
+#include "accelerate/net/http_server.h"
+#include "accelerate/serve/api_keys.h"
 
 namespace accelerate {
 
 struct ServeOptions {
-  std::string host = "127.0.0.1";  // loopback unless told; other addresses are the caller's decision
+  std::string host = "127.0.0.1";  // loopback; any other address needs keys, or `insecure`
   uint16_t port = 8080;            // 0 = any free one, see Server::port()
-  std::string api_key;             // empty = none; else "Authorization: Bearer KEY" is asked for under /v1
+  ApiKeys keys;                    // none = nothing asked for; else "Authorization: Bearer KEY", but for /health
+  bool insecure = false;           // a public address without keys
   uint32_t connections_max = limits::kConnectionsMax;
+  uint32_t requests_per_key = limits::kQueuedRequestsMax / 2;  // at a time; 0 = no limit. One key alone can not fill a queue
+  uint32_t header_bytes_max = 32 << 10;
   size_t body_bytes_max = limits::kRequestBytesMax;
+  HttpTimeouts timeouts;
+  std::vector<std::string> cors_origins;  // see CorsPolicy::allow
+  TlsFiles tls;                           // both or neither
+  std::string access_log;                 // see AccessLog::open
 };
 
 /// Where the doors find models. Both functions are thread-safe.
@@ -49,12 +61,16 @@ class Server {
   /// stop() without grace.
   ~Server();
 
+  /// Checks the options and reads the files they name, so that a mistake shows before a model is loaded. start() does it
+  /// where nobody did. invalid_argument for a public address without keys, broken origins, certificates; errors of files.
+  Result<void> prepare();
   /// Listens and returns. already_exists: the port is taken; permission_denied; invalid_argument: no such host.
   Result<void> start();
-  /// Accepts nothing new, lets running answers end for `grace`, then cuts them off. Idempotent.
-  void stop(std::chrono::milliseconds grace);
+  /// Accepts nothing new, answers requests that arrive still with 503, lets running answers end for `grace` or until `hurry`
+  /// (may be empty) says true, then cuts them off. Idempotent.
+  void stop(std::chrono::milliseconds grace, const std::function<bool()>& hurry = {});
   uint16_t port() const;    // the real one; 0 before start()
-  std::string url() const;  // "http://127.0.0.1:8080", "http://[::1]:8080"
+  std::string url() const;  // "http://127.0.0.1:8080", "https://[::1]:8080"
 
  private:
   struct State;

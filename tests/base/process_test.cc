@@ -1,6 +1,7 @@
 #include "accelerate/base/process.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -253,6 +254,19 @@ TEST(RunInChild, WhatTheBodyStartedDiesWithIt) {
   const pid_t inner = pid_in(folder / "inner");
   ASSERT_GT(inner, 1);
   EXPECT_TRUE(dies_within(inner, 2s));
+}
+
+TEST(DescriptorLimit, GoesUpToTheHardOne) {
+  const ChildOutcome outcome = run_in_child([] {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = 64;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+    const uint64_t raised = raise_descriptor_limit();
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    return raised == limit.rlim_max && limit.rlim_cur == limit.rlim_max ? 0 : 1;
+  }, 20s);
+  EXPECT_TRUE(outcome.ok());
 }
 
 }  // namespace

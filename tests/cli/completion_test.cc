@@ -29,7 +29,7 @@ TEST_F(Completion, ScriptsHoldEveryVerbAndItsOptions) {
   for (const char* shell : {"bash", "zsh"}) {
     const std::string text = script(shell);
     for (const VerbEntry& verb : verbs()) EXPECT_TRUE(holds(text, std::string(verb.name))) << shell << " " << verb.name;
-    for (const char* option : {"--temperature", "--kv-tokens", "--no-measure", "--log-level", "--rounds"}) {
+    for (const char* option : {"--temperature", "--kv-tokens", "--no-measure", "--log-level", "--rounds", "--api-key-file", "--drain-seconds"}) {
       EXPECT_TRUE(holds(text, option)) << shell << " " << option;
     }
   }

@@ -64,6 +64,37 @@ TEST_F(Serve, ATakenPortIsAnError) {
   EXPECT_TRUE(holds(run.err, std::to_string(holder.port()))) << run.err;
 }
 
+TEST_F(Serve, MistakesOfAccessShowBeforeAModelIsLoaded) {
+  const std::string model = fixture("bert_hf");
+  const CliRun open = cli({"serve", model, "--port", "0", "--host", "0.0.0.0"});
+  EXPECT_EQ(open.code, 2) << open.err;
+  EXPECT_TRUE(holds(open.err, "--insecure")) << open.err;
+  const CliRun key = cli({"serve", model, "--port", "0", "--api-key", "my secret"});
+  EXPECT_EQ(key.code, 2) << key.err;
+  EXPECT_FALSE(holds(key.err, "secret")) << key.err;
+  EXPECT_EQ(cli({"serve", model, "--port", "0", "--tls-cert", "none.pem"}).code, 2);
+  EXPECT_EQ(cli({"serve", model, "--port", "0", "--tls-cert", "none.pem", "--tls-key", "none.pem"}).code, 4);
+  EXPECT_EQ(cli({"serve", model, "--port", "0", "--cors-origin", "app.example"}).code, 2);
+  EXPECT_EQ(cli({"serve", model, "--port", "0", "--access-log", "/nonexistent/x/log"}).code, 4);
+  for (const CliRun& run : {open, key}) EXPECT_FALSE(holds(run.err, "loaded in")) << run.err;
+}
+
+TEST_F(Serve, KeysOfTheSettingsFileAreAListAndAreNotRepeated) {
+  home_.write("config.toml", "[serve]\napi-key = [\"sk-right\", \"sk wrong\"]\n");
+  const CliRun run = cli({"serve", fixture("bert_hf"), "--port", "0", "--config", (home_ / "config.toml").string()});
+  EXPECT_EQ(run.code, 2) << run.err;
+  EXPECT_TRUE(holds(run.err, "[keys]")) << run.err;
+  EXPECT_FALSE(holds(run.err, "sk-right") || holds(run.err, "sk wrong")) << run.err;
+}
+
+TEST_F(Serve, HelpShowsNoKeyOfTheEnvironment) {
+  const ScopedEnvironment key("IPFS_ACCELERATE_API_KEY", "sk-of-the-environment");
+  const CliRun run = cli({"serve", "--help"});
+  EXPECT_EQ(run.code, 0);
+  EXPECT_TRUE(holds(run.out, "--api-key-file"));
+  EXPECT_FALSE(holds(run.out + run.err, "sk-of-the-environment"));
+}
+
 TEST_F(Serve, BadArgumentsNeverListen) {
   EXPECT_EQ(cli({"serve"}).code, 2);
   EXPECT_EQ(cli({"serve", fixture("bert_hf"), "--port", "70000"}).code, 2);

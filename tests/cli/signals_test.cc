@@ -35,6 +35,24 @@ TEST(Signals, TheSecondEndsTheProcessAtOnce) {
   EXPECT_EQ(WEXITSTATUS(status), 130);
 }
 
+TEST(Signals, AVerbMayWantMoreOfThem) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    const SignalScope scope;
+    exit_at_signal(3);
+    std::raise(SIGTERM);
+    std::raise(SIGTERM);
+    if (signals_received() != 2) ::_exit(1);
+    std::raise(SIGTERM);
+    ::_exit(0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 130);
+}
+
 TEST(Signals, OldHandlersComeBack) {
   struct sigaction before = {}, after = {};
   ::sigaction(SIGINT, nullptr, &before);

@@ -46,7 +46,7 @@ class Server:
     def _wait_until_listening(self):
         deadline = time.monotonic() + START_SECONDS_MAX
         while time.monotonic() < deadline:
-            found = re.search(r"listening on (http://\S+)", self.text())
+            found = re.search(r"listening on (https?://\S+)", self.text())
             if found:
                 return found.group(1)
             if self.process.poll() is not None:

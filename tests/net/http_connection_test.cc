@@ -81,5 +81,21 @@ TEST(HttpConnection, RefusesOnceStopping) {
   thread.join();
 }
 
+TEST(HttpConnection, AnIdleOneGoesOnWhereItWas) {
+  HttpShared shared;
+  shared.handler = [](const HttpRequest& request, ResponseWriter& writer) { writer.send(200, {}, request.path); };
+  Line line;
+  HttpConnection connection(line.server, shared);
+  char bytes[4096];
+  for (const char* path : {"/one", "/two"}) {
+    ASSERT_EQ(line.client.write_all(std::string("GET ") + path + " HTTP/1.1\r\nhost: h\r\n\r\n", deadline_in(1s)), Socket::Status::kOk);
+    EXPECT_EQ(connection.serve(), HttpConnection::End::kIdle);
+    const Socket::Read read = line.client.read(bytes, sizeof bytes, deadline_in(1s));
+    EXPECT_THAT(std::string(bytes, read.bytes), HasSubstr(path));
+  }
+  line.client = Socket();
+  EXPECT_EQ(connection.serve(), HttpConnection::End::kClosed);
+}
+
 }  // namespace
 }  // namespace accelerate

@@ -7,7 +7,7 @@
 namespace accelerate {
 namespace {
 
-constexpr HttpParserLimits kLimits = {.header_bytes_max = 1024, .body_bytes_max = 64};
+constexpr HttpParserLimits kLimits = {.header_bytes_max = 1024, .header_fields_max = 10, .body_bytes_max = 64};
 
 // Feeds one byte at a time, keeping what is left over as the connection does.
 size_t feed_slowly(HttpRequestParser& parser, std::string_view bytes) {
@@ -89,6 +89,50 @@ TEST(HttpParser, AmbiguousLengthsAreRefused) {  // what request smuggling is mad
   EXPECT_EQ(fault_of("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), 400);
   const int unknown_encoding = fault_of("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n");
   EXPECT_TRUE(unknown_encoding == 501 || unknown_encoding == 400) << unknown_encoding;
+}
+
+TEST(HttpParser, WhatProxiesMayReadOtherwiseIsRefused) {
+  const std::string post = "POST / HTTP/1.1\r\nHost: h\r\n";
+  EXPECT_EQ(fault_of(post + "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc"), 400);
+  EXPECT_EQ(fault_of(post + "Content-Length: 3, 3\r\n\r\nabc"), 400);
+  EXPECT_EQ(fault_of(post + "Content-Length: +3\r\n\r\nabc"), 400);
+  EXPECT_EQ(fault_of(post + "Content-Length: 0x3\r\n\r\nabc"), 400);
+  EXPECT_EQ(fault_of(post + "Content-Length : 3\r\n\r\nabc"), 400) << "a blank before the colon";
+  EXPECT_EQ(fault_of(post + "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n"), 400);
+  EXPECT_EQ(fault_of(post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400);
+  EXPECT_EQ(fault_of(post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n"), 400);
+  EXPECT_EQ(fault_of(post + "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n"), 400);
+  EXPECT_EQ(fault_of(post + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"), 501);
+  EXPECT_EQ(fault_of(post + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"), 501);
+  EXPECT_NE(fault_of(post + "Transfer-Encoding: \x0b" "chunked\r\n\r\n0\r\n\r\n"), 0) << "a vertical tab";
+  EXPECT_EQ(fault_of("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400);
+  EXPECT_EQ(fault_of(post + "X: a\r\n b\r\n\r\n"), 400) << "a folded line";
+  EXPECT_EQ(fault_of(post + "X: a\r\n\tTransfer-Encoding: chunked\r\n\r\n"), 400);
+  EXPECT_EQ(fault_of("GET / HTTP/1.1\r\n Host: h\r\n\r\n"), 400);
+  EXPECT_EQ(fault_of("GET / HTTP/1.1\nHost: h\n\n"), 400) << "bare line feeds";
+  EXPECT_EQ(fault_of(post + "X: a\nY: b\r\n\r\n"), 400);
+  EXPECT_EQ(fault_of(post + "X: a\rY: b\r\n\r\n"), 400);
+  EXPECT_EQ(fault_of(post + std::string("X: a\0b\r\n\r\n", 10)), 400);
+}
+
+TEST(HttpParser, ChunkLinesAreStrictAndBounded) {
+  const std::string post = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+  EXPECT_EQ(fault_of(post + "FFFFFFFFFFFFFFFFF\r\nabc") / 100, 4) << "a size of 68 bits";
+  EXPECT_EQ(fault_of(post + "ffffffffffffffff\r\nabc") / 100, 4);
+  EXPECT_EQ(fault_of(post + "-1\r\nabc"), 400);
+  EXPECT_EQ(fault_of(post + "0x3\r\nabc\r\n0\r\n\r\n"), 400);
+  EXPECT_EQ(fault_of(post + "3\nabc\n0\n\n\r\n\r\n"), 400);
+  EXPECT_EQ(fault_of(post + "3\r\nabcd\r\n0\r\n\r\n"), 400) << "more bytes than the size says";
+  EXPECT_EQ(fault_of(post + "3;" + std::string(5000, 'x')) / 100, 4) << "an extension without an end";
+  EXPECT_EQ(fault_of(post + "0\r\nX: " + std::string(5000, 'x')) / 100, 4) << "a trailer without an end";
+  EXPECT_EQ(fault_of(post + "3;x=y\r\nabc\r\n0\r\nX: y\r\n\r\n"), 0);
+}
+
+TEST(HttpParser, HeaderFieldsAreCounted) {
+  std::string nine;
+  for (int i = 0; i < 9; ++i) nine += "X: y\r\n";
+  EXPECT_EQ(fault_of("GET / HTTP/1.1\r\nHost: h\r\n" + nine + "\r\n"), 0);
+  EXPECT_EQ(fault_of("GET / HTTP/1.1\r\nHost: h\r\n" + nine + "X: y\r\n\r\n"), 431);
 }
 
 TEST(HttpParser, LimitsHaveTheirOwnStatus) {

@@ -1,6 +1,7 @@
 #include "accelerate/net/http_server.h"
 
 #include <atomic>
+#include <filesystem>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -181,7 +182,10 @@ TEST(HttpServer, AClientThatSendsItsLargeBodyReadsTheRefusal) {
 
 TEST(HttpServer, MalformedIs400AndLargeHeadersAre431) {
   HttpServerOptions options;
-  options.error_body = [](int status, std::string_view) { return fmt::format("{{\"status\":{}}}", status); };
+  options.refusal = [](const HttpRefusal& refusal) {
+    EXPECT_THAT(refusal.peer, StartsWith("127.0.0.1:"));
+    return HttpRefusalAnswer{.headers = {{"content-type", "application/json"}}, .body = fmt::format("{{\"status\":{}}}", refusal.status)};
+  };
   const auto server = start(echo, options);
   RawClient garbage(server->port());
   garbage.say("\x16\x03\x01 this is not HTTP\r\n\r\n");
@@ -256,6 +260,24 @@ TEST(HttpServer, BodiesTogetherHaveALimit) {
   EXPECT_TRUE(within(5s, [&] { return RawClient(server->port()).ask("POST", "/", std::string(1000, 'x')).status == 200; }));
 }
 
+TEST(HttpServer, ABodyNobodyWantsIsNotRead) {
+  HttpServerOptions options;
+  options.wants_body = [](const HttpRequest& head) { return head.path == "/wanted" && head.header("host") != nullptr; };
+  const auto server = start(echo, options);
+  RawClient client(server->port());
+  client.say("POST /other HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 1000\r\n\r\nhalf");
+  const RawResponse response = client.hear_response();
+  EXPECT_EQ(response.status, 200) << "the handler's answer, before the body";
+  EXPECT_EQ(response.body, "POST /other? ");
+  EXPECT_EQ(response.headers.at("connection"), "close");
+  EXPECT_TRUE(client.at_end());
+  RawClient wanted(server->port());
+  wanted.say("POST /wanted HTTP/1.1\r\nhost: h\r\ncontent-length: 8\r\n\r\nhalf");
+  std::this_thread::sleep_for(30ms);
+  wanted.say("half");
+  EXPECT_EQ(wanted.hear_response().body, "POST /wanted? halfhalf");
+}
+
 TEST(HttpServer, HandlerFailuresStayInside) {
   const auto server = start([](const HttpRequest& request, ResponseWriter& writer) {
     if (request.path == "/throw") throw std::runtime_error("broken");
@@ -325,6 +347,86 @@ TEST(HttpServer, StopCutsOffWhoTakesTooLong) {
   server->stop(50ms);
   EXPECT_LT(std::chrono::steady_clock::now() - start_time, 5s);
   EXPECT_TRUE(told);
+}
+
+TEST(HttpServer, StopIsHurried) {
+  std::atomic<bool> inside{false}, told{false}, hurry{false};
+  const auto server = start([&](const HttpRequest&, ResponseWriter& writer) {
+    inside = true;
+    told = within(20s, [&] { return writer.client_gone(); });
+  });
+  RawClient client(server->port());
+  client.say("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+  ASSERT_TRUE(within(5s, [&] { return inside.load(); }));
+  std::thread impatient([&] {
+    std::this_thread::sleep_for(100ms);
+    hurry = true;
+  });
+  const auto start_time = std::chrono::steady_clock::now();
+  server->stop(1h, [&] { return hurry.load(); });
+  EXPECT_LT(std::chrono::steady_clock::now() - start_time, 10s);
+  EXPECT_TRUE(hurry && told);
+  impatient.join();
+}
+
+TEST(HttpServer, StopAnswersHalfARequestWith503) {
+  std::atomic<bool> inside{false};
+  const auto server = start([&](const HttpRequest&, ResponseWriter& writer) {
+    inside = true;
+    writer.begin_stream(200, {});
+    writer.write("first ");
+    std::this_thread::sleep_for(300ms);
+    writer.write("last");
+  });
+  RawClient streaming(server->port()), half(server->port());
+  streaming.say("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+  half.say("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\n\r\nhe");
+  ASSERT_TRUE(within(5s, [&] { return inside.load(); }));
+  std::this_thread::sleep_for(50ms);
+  std::thread stopper([&] { server->stop(10s); });
+  const RawResponse refusal = half.hear_response();
+  EXPECT_EQ(refusal.status, 503);
+  EXPECT_EQ(refusal.headers.at("connection"), "close");
+  EXPECT_EQ(refusal.headers.at("retry-after"), "1");
+  const RawResponse whole = streaming.hear_response();
+  EXPECT_EQ(whole.body, "first last");
+  EXPECT_TRUE(whole.whole);
+  EXPECT_TRUE(streaming.at_end());
+  stopper.join();
+}
+
+size_t threads_now() {
+  size_t count = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) ++count;
+  return count;
+}
+
+TEST(HttpServer, IdleConnectionsHaveNoThread) {
+  const auto server = start();
+  const size_t before = threads_now();
+  std::vector<std::unique_ptr<RawClient>> clients;
+  for (int i = 0; i < 200; ++i) {
+    clients.push_back(std::make_unique<RawClient>(server->port()));
+    EXPECT_EQ(clients.back()->ask("GET", "/").status, 200);
+  }
+  EXPECT_TRUE(within(10s, [&] { return threads_now() <= before; })) << threads_now() << " threads, " << before << " before";
+  EXPECT_EQ(server->connections(), 200u);
+  for (const auto& client : clients) EXPECT_EQ(client->ask("GET", "/again").body, "GET /again? ");
+  clients.clear();
+  EXPECT_TRUE(within(10s, [&] { return server->connections() == 0; }));
+}
+
+TEST(HttpServer, IdleConnectionsLeaveInTime) {
+  HttpServerOptions options;
+  options.timeouts.idle = 300ms;
+  const auto server = start(echo, options);
+  RawClient asked(server->port()), silent(server->port());
+  EXPECT_EQ(asked.ask("GET", "/").status, 200);
+  const auto begun = std::chrono::steady_clock::now();
+  EXPECT_TRUE(silent.at_end());
+  EXPECT_TRUE(asked.at_end());
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, 5s);
+  EXPECT_TRUE(within(5s, [&] { return server->connections() == 0; }));
 }
 
 TEST(HttpServer, TakenPortIsAnError) {

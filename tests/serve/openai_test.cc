@@ -29,7 +29,7 @@ class OpenAiTest : public ::testing::Test {
  protected:
   OpenAiTest()
       : chat_(std::make_shared<FakeEndpoint>("chatty")), embed_(std::make_shared<FakeEndpoint>("minilm", ProgramKind::kEncoder)),
-        server_(source_of({chat_, embed_}), {.port = 0, .api_key = ""}) {
+        server_(source_of({chat_, embed_}), {.port = 0}) {
     const Result<void> started = server_.start();
     EXPECT_TRUE(started.ok()) << started.error().message;
   }
