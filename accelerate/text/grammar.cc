@@ -44,14 +44,9 @@ uint32_t kind_of(Grammar::Kind kind) {
   return TEXT_GRAMMAR_REGEX;
 }
 
+// Over a limit of time or memory is the grammar's fault too: a code that invites a retry would have it compiled again.
 Error compile_error(Grammar::Kind kind, const Received& received) {
-  ErrorCode code = ErrorCode::kInvalidArgument;
-  switch (received.status) {
-    case TEXT_DEADLINE_EXCEEDED: code = ErrorCode::kDeadlineExceeded; break;
-    case TEXT_OUT_OF_MEMORY: code = ErrorCode::kResourceExhausted; break;
-    case TEXT_BUSY: code = ErrorCode::kUnavailable; break;
-    default: break;  // a panic of llguidance is met by odd grammars only: the grammar's fault to whoever sent it
-  }
+  const ErrorCode code = received.status == TEXT_BUSY ? ErrorCode::kUnavailable : ErrorCode::kInvalidArgument;
   return {code, fmt::format("[grammar] a {} must be one that can be enforced; got: {}", kind_name(kind), received.bytes)};
 }
 
@@ -97,9 +92,7 @@ Result<void> GrammarMatcher::mask(std::span<float> logits) {
   words.resize((logits.size() + 31) / 32);
   Received received;
   if (text_matcher_mask(state_->handle.get(), words.data(), words.size(), receive, &received) != TEXT_OK) {
-    const bool too_complex = received.bytes.find("omplex") != std::string::npos || received.bytes.find("too many") != std::string::npos;
-    return Error{too_complex ? ErrorCode::kResourceExhausted : ErrorCode::kFailedPrecondition,
-                 fmt::format("[grammar] a grammar must say what may come next; got: {}", received.bytes)};
+    return Error{ErrorCode::kFailedPrecondition, fmt::format("[grammar] a grammar must say what may come next; got: {}", received.bytes)};
   }
   constexpr float kNever = -std::numeric_limits<float>::infinity();
   for (size_t word = 0; word < words.size(); ++word) {
@@ -176,7 +169,7 @@ std::shared_ptr<GrammarEngine> GrammarEngine::create(std::shared_ptr<const Token
 
 Result<std::unique_ptr<GrammarMatcher>> GrammarEngine::matcher(const Grammar& grammar) {
   if (grammar.text.size() > limits::kGrammarBytesMax) {
-    return Error{ErrorCode::kResourceExhausted, fmt::format("[grammar] a {} has at most {} bytes; got {}", kind_name(grammar.kind),
+    return Error{ErrorCode::kInvalidArgument, fmt::format("[grammar] a {} has at most {} bytes; got {}", kind_name(grammar.kind),
                                                             limits::kGrammarBytesMax, grammar.text.size())};
   }
   GrammarHandle handle = state_->find(grammar);

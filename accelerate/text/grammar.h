@@ -40,8 +40,8 @@ class GrammarMatcher {
   GrammarMatcher(const GrammarMatcher&) = delete;
   GrammarMatcher& operator=(const GrammarMatcher&) = delete;
 
-  /// Sets what may not come next to -inf. resource_exhausted: the grammar took more work than one step may;
-  /// failed_precondition: it led to a place where nothing is allowed, which the schema's author alone can mend.
+  /// Sets what may not come next to -inf. failed_precondition: the grammar led to a place where nothing is allowed, or takes
+  /// more work than one step may; which its author alone can mend.
   Result<void> mask(std::span<float> logits);
   /// The token that was chosen; one that ends the answer needs no accepting.
   Result<void> accept(uint32_t token);
@@ -64,9 +64,9 @@ class GrammarEngine {
   GrammarEngine(const GrammarEngine&) = delete;
   GrammarEngine& operator=(const GrammarEngine&) = delete;
 
-  /// At the start of `grammar`. invalid_argument: it can not be enforced, by name and place, or allows nothing;
-  /// resource_exhausted: its text, or what compiling takes, is over a limit; deadline_exceeded; unavailable: too many
-  /// are being compiled; unimplemented: the tokenizer's tokens have no bytes of their own (WordPiece).
+  /// At the start of `grammar`. invalid_argument: it can not be enforced, by name and place, or allows nothing, or its text,
+  /// or what compiling takes, is over a limit; unavailable: too many are being compiled; unimplemented: the tokenizer's
+  /// tokens have no bytes of their own (WordPiece).
   Result<std::unique_ptr<GrammarMatcher>> matcher(const Grammar& grammar);
 
  private:

@@ -4,16 +4,13 @@
 #include <thread>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
-#include "accelerate/text/limits.h"
 #include "tests/text/grammar_walk.h"
 #include "tests/text/real_tokenizers.h"
 
 namespace accelerate {
 namespace {
 
-using nlohmann::json;
 using testing::byte_tokenizer;
 using testing::spelled;
 using testing::walks;

@@ -5,6 +5,7 @@
 //! catches and turns it into Status::Panicked with a text.
 mod budget;
 mod grammar;
+mod options;
 mod pattern;
 mod python_json;
 mod python_text;

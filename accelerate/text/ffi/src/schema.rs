@@ -5,7 +5,7 @@
 //! object's repeated keys as several properties. So only keywords from one list pass, annotations are taken out, and the
 //! others are put before the applicators. One meaning holds whatever "$schema" says: draft 2020-12, with the older
 //! array form of "items".
-use crate::pattern;
+use crate::{options, pattern};
 use serde_json::{json, Map, Number, Value};
 
 const PROPERTIES_MAX: usize = 5_000; // as OpenAI's structured outputs
@@ -60,7 +60,7 @@ struct Checker {
 pub fn checked(schema: Value) -> Result<Value, String> {
     let mut checker = Checker::default();
     let root = Path { parent: None, step: "", depth: 0 };
-    let mut object = match checker.schema(schema, &root)? {
+    let object = match checker.schema(schema, &root)? {
         Value::Object(object) => object,
         Value::Bool(true) => Map::new(),
         _ => return Err("the schema false allows nothing".into()),
@@ -70,6 +70,9 @@ pub fn checked(schema: Value) -> Result<Value, String> {
         check_reference(&document, reference).map_err(|why| format!("'$ref' at {place}: {why}"))?;
     }
     checker.check_multiples()?;
+    let mut told_apart = Value::Object(object);
+    options::tell_apart(&mut told_apart, &document);
+    let Value::Object(mut object) = told_apart else { unreachable!("an object stays one") };
     // The form of JSON that answers have: at most one space after ':' and ',', no other whitespace; one spelling of every
     // string (no \u escapes, so a key can not hide as "\u0061").
     let form = json!({"whitespace_flexible": false, "item_separator": ", ?", "key_separator": ": ?",
@@ -277,8 +280,8 @@ fn decimals_of(number: f64) -> usize {
 
 fn check_number(number: &Number) -> Result<(), String> {
     match number.as_f64() {
-        Some(value) if value.abs() <= EXACT_MAX && decimals_of(value) <= DECIMALS_MAX => Ok(()),
-        _ => Err(format!("{number} is beyond the numbers enforced: up to 2^53 with at most {DECIMALS_MAX} decimals")),
+        Some(value) if value.abs() < EXACT_MAX && decimals_of(value) <= DECIMALS_MAX => Ok(()),
+        _ => Err(format!("{number} is beyond the numbers enforced: below 2^53, with at most {DECIMALS_MAX} decimals")),
     }
 }
 
