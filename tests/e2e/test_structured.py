@@ -37,7 +37,7 @@ def valid(text, schema):
 
 
 def test_json_object(client):
-    answer = ask(client, response_format={"type": "json_object"}, stop=None, max_tokens=400)
+    answer = ask(client, response_format={"type": "json_object"}, max_tokens=400)
     if answer.choices[0].finish_reason == "stop":
         assert isinstance(json.loads(answer.choices[0].message.content), dict)
     else:
@@ -74,7 +74,7 @@ HOT = [
     {"oneOf": [{"type": "object", "properties": {"k": {"const": "a"}, "n": {"type": "integer"}}, "required": ["k", "n"], "additionalProperties": False},
                {"type": "object", "properties": {"k": {"const": "b"}, "s": {"type": "string", "maxLength": 5}}, "required": ["k", "s"], "additionalProperties": False}]},
     {"type": "object", "patternProperties": {"^n[0-9]$": {"type": "integer"}}, "properties": {"m": {"type": "null"}}, "required": ["m"], "additionalProperties": False},
-    {"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": {"type": "boolean"}, "maxProperties": 1},
+    {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": {"type": "boolean"}, "maxProperties": 2},
 ]
 
 
@@ -180,6 +180,7 @@ def test_grammars(client):
     ({"$ref": "https://example.com/s"}, "'$ref' at #"),
     ({"type": "string", "pattern": "(?=a)"}, "'pattern' at #"),
     ({"type": "string", "minLength": 2, "maxLength": 1}, "minLength"),
+    ({"type": "object", "properties": {"a": {}}, "maxProperties": 1}, "maxProperties"),
 ])
 def test_what_is_not_enforced_is_refused_by_name(client, schema, why):
     with pytest.raises(openai.BadRequestError) as refusal:
