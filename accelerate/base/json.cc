@@ -38,7 +38,50 @@ Shape shape_of(std::string_view text) {
   return shape;
 }
 
+size_t after_space(std::string_view text, size_t at) { return std::min(text.find_first_not_of(" \t\r\n", at), text.size()); }
+
+size_t after_string(std::string_view text, size_t at) {
+  for (++at; at < text.size() && text[at] != '"'; ++at) at += text[at] == '\\';
+  return std::min(at + 1, text.size());
+}
+
+size_t after_value(std::string_view text, size_t at) {
+  size_t depth = 0;
+  while (at < text.size()) {
+    const char c = text[at];
+    if (depth == 0 && (c == ',' || c == '}' || c == ']')) break;
+    depth += c == '{' || c == '[';
+    depth -= c == '}' || c == ']';
+    at = c == '"' ? after_string(text, at) : at + 1;
+    if (depth == 0 && (c == '"' || c == '}' || c == ']')) break;
+  }
+  return at;
+}
+
+// One member of an object in sound JSON.
+std::string_view member_text(std::string_view text, std::string_view name) {
+  std::string_view found;
+  size_t at = after_space(text, 0);
+  if (at >= text.size() || text[at] != '{') return found;
+  for (at = after_space(text, at + 1); at < text.size() && text[at] == '"';) {
+    const std::string_view key = text.substr(at, after_string(text, at) - at);
+    const bool wanted = key.find('\\') == std::string_view::npos ? key.substr(1, key.size() - 2) == name
+                                                                  : Json::parse(key, nullptr, false) == Json(name);
+    const size_t begin = after_space(text, after_space(text, at + key.size()) + 1);
+    const size_t end = after_value(text, begin);
+    if (wanted) found = text.substr(begin, end - begin);
+    at = after_space(text, end);
+    if (at < text.size() && text[at] == ',') at = after_space(text, at + 1);
+  }
+  return found;
+}
+
 }  // namespace
+
+std::string_view json_member_text(std::string_view text, std::initializer_list<std::string_view> path) {
+  for (const std::string_view name : path) text = member_text(text, name);
+  return text;
+}
 
 Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
   if (text.size() > limits.bytes_max) {

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 
@@ -27,6 +28,10 @@ struct JsonLimits {
 
 /// Parses UTF-8 JSON. invalid_argument for broken JSON, invalid UTF-8, too deep, too many values; resource_exhausted for too large.
 Result<Json> parse_json(std::string_view text, const JsonLimits& limits = {});
+
+/// The text of the member at `path` of an object in `text`, which parse_json took: as it was written, members in its order
+/// (Json sorts them). Of repeated names the last, as in Json. Empty where there is none.
+std::string_view json_member_text(std::string_view text, std::initializer_list<std::string_view> path);
 
 /// Serializes without ever throwing: invalid UTF-8 in strings is replaced by U+FFFD. `indent` < 0: one line.
 std::string dump_json(const Json& value, int indent = -1);

@@ -1,16 +1,19 @@
 #include <algorithm>
+#include <filesystem>
 #include <optional>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "accelerate/base/cpu.h"
+#include "accelerate/base/file.h"
 #include "accelerate/base/json.h"
 #include "accelerate/base/limits.h"
 #include "accelerate/cli/answer.h"
 #include "accelerate/cli/chat.h"
 #include "accelerate/cli/engine_flags.h"
 #include "accelerate/cli/verb.h"
+#include "accelerate/text/limits.h"
 
 namespace accelerate {
 namespace {
@@ -30,6 +33,8 @@ class RunVerb : public Verb {
     app.add_option("--max-tokens", max_tokens_, "Tokens of the answer; default: what the context leaves")
         ->check(CLI::Range(uint32_t{1}, uint32_t{1} << 24))->type_name("N");
     app.add_option("--stop", stop_, "Text that ends the answer; may be given up to 4 times")->allow_extra_args(false)->type_name("TEXT");
+    app.add_option("--json-schema", schema_, "JSON Schema that the answer must match: a file, or the schema itself")->type_name("SCHEMA");
+    app.add_option("--grammar", grammar_, "Lark grammar that the answer must match: a file, or the grammar itself")->type_name("LARK");
     app.add_flag("--json", json_, "One JSON object with text, tokens, usage and timings");
     add_engine_flags(app, flags_);
     add_decoder_flags(app, flags_);
@@ -46,6 +51,7 @@ class RunVerb : public Verb {
     if (prompt_ && prompt_->empty()) {
       return Error{ErrorCode::kInvalidArgument, "[run] a prompt must not be empty; got nothing; try run MODEL \"some text\""};
     }
+    ACC_TRY_VOID(read_grammar());
     warn_of_unused(console);
     ACC_TRY(const OpenedEngine opened, open_engine(console, model_, flags_));
     ACC_TRY_VOID(check_model(opened.endpoint->info()));
@@ -64,9 +70,21 @@ class RunVerb : public Verb {
     if (interactive && json_) {
       return Error{ErrorCode::kInvalidArgument, "[run] --json is for one answer; got a terminal and no prompt; try run MODEL PROMPT --json"};
     }
+    if (schema_ && grammar_) {
+      return Error{ErrorCode::kInvalidArgument, "[run] --json-schema and --grammar exclude each other; got both; try %json {...} in the grammar"};
+    }
     if (raw_ && system_) {
       return Error{ErrorCode::kInvalidArgument, "[run] --system is a message of the chat template; got --raw, which leaves it out"};
     }
+    return {};
+  }
+  Result<void> read_grammar() {
+    const std::optional<std::string>& given = schema_ ? schema_ : grammar_;
+    if (!given) return {};
+    form_ = Grammar{schema_ ? Grammar::Kind::kJsonSchema : Grammar::Kind::kLark, *given};
+    std::error_code problem;  // a long grammar is no file's name
+    if (!std::filesystem::is_regular_file(*given, problem)) return {};
+    ACC_TRY(form_->text, read_file(*given, limits::kGrammarBytesMax));
     return {};
   }
   /// Nothing given is left without effect in silence.
@@ -94,6 +112,7 @@ class RunVerb : public Verb {
     request.sampling.seed = seed_;
     request.max_tokens = max_tokens_;
     request.stop = stop_;
+    request.grammar = form_;
     return request;
   }
   Request request() const {
@@ -128,7 +147,8 @@ class RunVerb : public Verb {
   }
 
   std::string model_;
-  std::optional<std::string> prompt_, system_;
+  std::optional<std::string> prompt_, system_, schema_, grammar_;
+  std::optional<Grammar> form_;  // of schema_ or grammar_
   SamplingOptions sampling_{.temperature = 0, .seed = {}};
   std::optional<uint64_t> seed_;
   std::optional<uint32_t> max_tokens_;

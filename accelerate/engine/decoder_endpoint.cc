@@ -8,6 +8,7 @@
 #include "accelerate/engine/endpoints.h"
 #include "accelerate/engine/scheduler.h"
 #include "accelerate/engine/text_answer.h"
+#include "accelerate/text/grammar.h"
 #include "accelerate/text/tokenizer.h"
 
 namespace accelerate {
@@ -23,7 +24,8 @@ class DecoderEndpoint final : public Endpoint {
   DecoderEndpoint(EndpointParts parts, std::unique_ptr<DecoderProgram> program, std::shared_ptr<const Tokenizer> tokenizer,
                   std::optional<ChatPrompt> chat_prompt, EndpointInfo info)
       : model_(std::move(parts.model)), program_(std::move(program)), tokenizer_(std::move(tokenizer)),
-        chat_prompt_(std::move(chat_prompt)), info_(std::move(info)), scheduler_(*program_, {.reuse_prefixes = parts.reuse_prefixes}) {}
+        grammars_(GrammarEngine::create(tokenizer_)), chat_prompt_(std::move(chat_prompt)), info_(std::move(info)),
+        scheduler_(*program_, {.reuse_prefixes = parts.reuse_prefixes}) {}
   ~DecoderEndpoint() override { close(); }
 
   const EndpointInfo& info() const override { return info_; }
@@ -50,6 +52,7 @@ class DecoderEndpoint final : public Endpoint {
   std::shared_ptr<const Model> model_;
   std::unique_ptr<DecoderProgram> program_;
   std::shared_ptr<const Tokenizer> tokenizer_;
+  std::shared_ptr<GrammarEngine> grammars_;
   std::optional<ChatPrompt> chat_prompt_;
   EndpointInfo info_;
   mutable std::mutex stats_mutex_;
@@ -83,6 +86,9 @@ Result<void> DecoderEndpoint::check_outputs(const Request& request) const {
   }
   if (request.top_logprobs.value_or(0) > kTopLogprobsMax) {
     return Error{ErrorCode::kInvalidArgument, fmt::format("[engine] at most {} top logprobs are given; got {}", kTopLogprobsMax, *request.top_logprobs)};
+  }
+  if (request.grammar && request.ignore_end) {
+    return Error{ErrorCode::kInvalidArgument, "[engine] an answer with a grammar ends where the grammar does; got ignore_end as well"};
   }
   for (const auto& [token, bias] : request.sampling.logit_bias) {
     if (token >= program_->vocabulary()) {
@@ -120,6 +126,10 @@ Result<std::shared_ptr<Stream>> DecoderEndpoint::generate(const Request& request
 Result<std::shared_ptr<Stream>> DecoderEndpoint::start(const Request& request, Prompt prompt, bool counted) {
   ACC_TRY(const uint32_t most, tokens_max(request, prompt.tokens.size()));
   ACC_TRY(StopMatcher stop, StopMatcher::create(request.stop));
+  std::unique_ptr<GrammarMatcher> grammar;
+  if (request.grammar) {
+    ACC_TRY(grammar, grammars_->matcher(*request.grammar));
+  }
   const uint64_t seed = request.sampling.seed ? *request.sampling.seed : uint64_t{std::random_device{}()} << 32 | std::random_device{}();
   auto stream = std::make_shared<Stream>();
   Reply reply{.stop_string = "", .usage = {.prompt_tokens = static_cast<uint32_t>(prompt.tokens.size())}, .served_by = info_.target,
@@ -138,9 +148,11 @@ Result<std::shared_ptr<Stream>> DecoderEndpoint::start(const Request& request, P
   job->tokens = prompt.tokens;
   const uint32_t prompt_tokens = reply.usage.prompt_tokens;
   TextAnswerParts parts{.stream = stream, .tokenizer = tokenizer_, .shaper = std::move(shaper),
-                        .sampler = Sampler(request.sampling, seed), .stop = std::move(stop), .stop_strings = request.stop, .continues_text = prompt.continues_text, .ignore_end = request.ignore_end,
+                        .sampler = Sampler(request.sampling, seed), .stop = std::move(stop), .grammar = std::move(grammar),
+                        .stop_strings = request.stop, .continues_text = prompt.continues_text, .ignore_end = request.ignore_end,
                         .top_logprobs = request.top_logprobs, .echo = std::move(echo),
-                        .prompt = request.echo ? std::move(prompt.tokens) : std::vector<uint32_t>(), .tokens_max = most, .reply = std::move(reply), .on_end = {}};
+                        .prompt = request.echo ? std::move(prompt.tokens) : std::vector<uint32_t>(), .tokens_max = most,
+                        .reply = std::move(reply), .on_end = {}};
   if (counted) parts.on_end = [this](const Result<Reply>& result) { count_end(result); };
   job->answer = std::make_unique<TextAnswer>(std::move(parts));
   if (const Result<void> queued = scheduler_.submit(std::move(job)); !queued) {

@@ -43,6 +43,17 @@ void TextAnswer::started(uint32_t cached) {
   parts_.reply.queue_ms = ms_between(called_, Clock::now());
 }
 
+Result<uint32_t> TextAnswer::choose(std::span<const float> logits) {
+  const std::span<const float> row = parts_.shaper.shaped(logits);
+  if (!parts_.grammar) return parts_.sampler.sample(row);
+  masked_.assign(row.begin(), row.end());
+  ACC_TRY_VOID(parts_.grammar->mask(masked_));
+  ACC_TRY(const uint32_t token, parts_.sampler.sample(masked_));
+  // An end token is the answer's end where the mask allows it.
+  if (!parts_.tokenizer->is_end_of_generation(token)) ACC_TRY_VOID(parts_.grammar->accept(token));
+  return token;
+}
+
 bool TextAnswer::take(std::span<const float> logits) {
   Reply& reply = parts_.reply;
   if (parts_.echo) send_prompt();
@@ -50,7 +61,7 @@ bool TextAnswer::take(std::span<const float> logits) {
     first_token_ = Clock::now();
     return end(FinishReason::kLength, {});
   }
-  const Result<uint32_t> sampled = parts_.sampler.sample(parts_.shaper.shaped(logits));
+  const Result<uint32_t> sampled = choose(logits);
   if (!sampled) {
     fail(sampled.error());
     return false;
@@ -69,6 +80,7 @@ bool TextAnswer::take(std::span<const float> logits) {
     reply.stop_string = parts_.stop_strings[*step.matched];
     return end(FinishReason::kStop, std::move(part));
   }
+  if (parts_.grammar && parts_.grammar->must_end()) return end(FinishReason::kStop, std::move(part));
   if (reply.usage.completion_tokens >= parts_.tokens_max) return end(FinishReason::kLength, std::move(part));
   parts_.stream->push(std::move(part));
   return true;  // a cancelled stream is dropped by the scheduler before the next step

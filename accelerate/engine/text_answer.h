@@ -1,5 +1,8 @@
 // TextAnswer - the Answer of a text request: samples, detokenizes, watches for stops, fills a Stream.
 //
+// With a grammar only what it allows is sampled, whatever penalties and biases say, an end token only where it may end; the
+// answer ends by itself (kStop) where nothing can follow. Logprobs stay the model's own.
+//
 // Made by the decoder endpoint, then owned and called by the scheduler's thread only; the Stream is shared with the client.
 #pragma once
 
@@ -12,6 +15,7 @@
 #include "accelerate/core/request.h"
 #include "accelerate/engine/job.h"
 #include "accelerate/text/detokenizer.h"
+#include "accelerate/text/grammar.h"
 #include "accelerate/text/logit_shaper.h"
 #include "accelerate/text/sampler.h"
 #include "accelerate/text/stop_strings.h"
@@ -24,6 +28,7 @@ struct TextAnswerParts {
   LogitShaper shaper;
   Sampler sampler;
   StopMatcher stop;
+  std::unique_ptr<GrammarMatcher> grammar;   // null = any text; not with ignore_end
   std::vector<std::string> stop_strings;     // for Reply::stop_string
   bool continues_text = false;               // a raw prompt: the answer goes on where the prompt ended
   bool ignore_end = false;
@@ -47,12 +52,14 @@ class TextAnswer final : public Answer {
 
  private:
   using Clock = std::chrono::steady_clock;
+  Result<uint32_t> choose(std::span<const float> logits);
   bool end(FinishReason reason, Part part);
   void send_prompt();
 
   TextAnswerParts parts_;
   Detokenizer detokenizer_;
   std::vector<TokenLogprob> prompt_logprobs_;
+  std::vector<float> masked_;  // a row with a grammar's mask
   uint32_t last_token_ = 0;
   const Clock::time_point called_;
   Clock::time_point first_token_;

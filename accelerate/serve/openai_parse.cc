@@ -10,6 +10,7 @@
 #include "accelerate/base/json.h"
 #include "accelerate/base/limits.h"
 #include "accelerate/serve/fields.h"
+#include "accelerate/serve/parse_format.h"
 
 namespace accelerate {
 namespace {
@@ -32,7 +33,6 @@ Parsed<Json> parse_body(std::string_view text) {
 }
 
 bool is_empty(const Json& value) { return (value.is_array() || value.is_object()) && value.empty(); }
-bool is_text(const Json& value) { return value.is_object() && value.contains("type") && value["type"] == "text"; }
 bool is_text_list(const Json& value) { return value.is_array() && value.size() == 1 && value[0] == "text"; }
 bool is_none(const Json& value) { return value == "none"; }
 bool is_none_or_auto(const Json& value) { return value == "none" || value == "auto"; }
@@ -50,7 +50,6 @@ constexpr std::array kChatRefusals = {
     Refusal{"tool_choice", is_none_or_auto, "no tool calls yet"},
     Refusal{"functions", is_empty, "no tool calls yet"},
     Refusal{"function_call", is_none_or_auto, "no tool calls yet"},
-    Refusal{"response_format", is_text, "text only, no JSON schema yet"},
     Refusal{"modalities", is_text_list, "text only"},
     Refusal{"audio", never, "text only"},
     Refusal{"reasoning_effort", is_none, "no model here takes one"},
@@ -285,6 +284,7 @@ Parsed<ChatRequest> parse_chat(std::string_view text) {
   read_model(fields, out.model);
   read_messages(fields, out.request.messages);
   read_generation(fields, out.request);
+  read_format(fields, text, out.request.grammar);
   read_chat_logprobs(fields, out.request);
   out.n = read_n(fields, 1);
   fields.integer("max_tokens", {.low = 1, .high = kTokensMax}, out.request.max_tokens);
@@ -311,6 +311,7 @@ Parsed<CompletionRequest> parse_completion(std::string_view text) {
   read_inputs(fields, "prompt", kChoicesMax, prompts);
   read_generation(fields, common);
   fields.integer("max_tokens", {.low = 0, .high = kTokensMax}, common.max_tokens);
+  read_format(fields, text, common.grammar);
   fields.integer("logprobs", {.low = 0, .high = kLegacyLogprobsMax}, common.top_logprobs);
   fields.boolean("echo", common.echo);
   out.n = read_n(fields, prompts.size());

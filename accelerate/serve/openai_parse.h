@@ -5,7 +5,7 @@
 //
 // Field names, defaults and ranges are those of OpenAI's API reference (chat, completions, embeddings). What is known there and
 // would change the answer but is not done here is refused by name, unless it says what happens anyway ("best_of": 1).
-// Unknown members are ignored. Three extensions: top_k, min_p and repetition_penalty. Never throws, whatever the bytes (tests/serve/request_fuzz.cc).
+// Unknown members are ignored. Extensions: top_k, min_p, repetition_penalty and grammar (parse_format.h). Never throws, whatever the bytes (tests/serve/request_fuzz.cc).
 #pragma once
 
 #include <string>

@@ -15,5 +15,8 @@ inline constexpr size_t kChatContextBytesMax = size_t{64} << 20;   // messages a
 inline constexpr uint64_t kRenderStepsMax = 20'000'000;            // a message costs about 200: 100,000 of them
 inline constexpr uint64_t kRenderMs = 5'000;                       // wall time; a long chat takes under 20 ms
 inline constexpr size_t kRenderMemoryBytes = size_t{64} << 20;     // besides 24 bytes for each byte of the context
+inline constexpr size_t kGrammarBytesMax = size_t{1} << 20;        // a schema of 5,000 properties has about 0.3 MB
+inline constexpr uint64_t kGrammarMs = 5'000;                      // wall time of compiling; common schemas take under 10 ms
+inline constexpr size_t kGrammarMemoryBytes = size_t{256} << 20;   // of compiling
 
 }  // namespace accelerate::limits

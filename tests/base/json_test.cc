@@ -82,5 +82,21 @@ TEST(Json, DumpNeverThrows) {
   EXPECT_EQ(dump_json(Json(std::numeric_limits<double>::quiet_NaN())), "null");
 }
 
+TEST(JsonTest, MemberTextsAreAsWritten) {
+  const std::string_view text = R"( {"a" : 1e2,"s":"x\"}{,", "o":{"z": [1, {"y":null}] , "a\u0062":{"q":"\\"}},"a":[ ] })";
+  ASSERT_TRUE(parse_json(text));
+  EXPECT_EQ(json_member_text(text, {"a"}), "[ ]") << "the last one";
+  EXPECT_EQ(json_member_text(text, {"s"}), R"("x\"}{,")");
+  EXPECT_EQ(json_member_text(text, {"o"}), R"({"z": [1, {"y":null}] , "a\u0062":{"q":"\\"}})");
+  EXPECT_EQ(json_member_text(text, {"o", "z"}), R"([1, {"y":null}])");
+  EXPECT_EQ(json_member_text(text, {"o", "ab", "q"}), R"("\\")") << "an escaped name";
+  EXPECT_EQ(json_member_text(text, {"o", "y"}), "");
+  EXPECT_EQ(json_member_text(text, {"s", "y"}), "");
+  EXPECT_EQ(json_member_text("[1]", {"a"}), "");
+  EXPECT_EQ(json_member_text("{}", {"a"}), "");
+  EXPECT_EQ(json_member_text(R"({"n":-1})", {"n"}), "-1");
+  EXPECT_EQ(json_member_text(R"({"n": true })", {"n"}), "true ") << "numbers and words up to the next sign";
+}
+
 }  // namespace
 }  // namespace accelerate

@@ -65,6 +65,22 @@ TEST_F(RunVerb, StopStringsEndTheAnswerAndAreNoPartOfIt) {
   EXPECT_EQ(stopped["stop_string"], stop);
 }
 
+TEST_F(RunVerb, ASchemaOrGrammarBindsTheAnswer) {
+  const std::string schema = R"({"type": "object", "properties": {"yes": {"type": "boolean"}}, "required": ["yes"], "additionalProperties": false})";
+  const CliRun text = cli({"run", model_, "hello", "--json-schema", schema});
+  ASSERT_EQ(text.code, 0) << text.err;
+  EXPECT_TRUE(Json::parse(text.out)["yes"].is_boolean()) << text.out;
+  write_text(home_ / "schema.json", schema);
+  EXPECT_EQ(cli({"run", model_, "hello", "--json-schema", (home_ / "schema.json").string()}).out, text.out);
+  const CliRun lark = cli({"run", model_, "hello", "--raw", "--grammar", "start: \"a\" \"b\"~3"});
+  ASSERT_EQ(lark.code, 0) << lark.err;
+  EXPECT_EQ(lark.out, "abbb\n");
+  const CliRun refused = cli({"run", model_, "hello", "--json-schema", R"({"not": {}})"});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_TRUE(holds(refused.err, "'not' at #")) << refused.err;
+  EXPECT_EQ(cli({"run", model_, "hello", "--json-schema", "{}", "--grammar", "start: \"a\""}).code, 2);
+}
+
 TEST_F(RunVerb, OptionsWithoutEffectAreSaid) {
   EXPECT_TRUE(holds(cli({"run", model_, "hi", "--top-k", "3", "--max-tokens", "1"}).err, "note: --top-p, --top-k")) << "greedy ignores it";
   EXPECT_EQ(cli({"run", model_, "hi", "--raw", "--system", "x"}).code, 2);

@@ -1,4 +1,5 @@
 #include <future>
+#include <regex>
 #include <set>
 #include <thread>
 
@@ -110,6 +111,43 @@ TEST_F(DecoderEndpointTest, LogitOptionsAreChecked) {
   ASSERT_TRUE(part);
   ASSERT_EQ(part->logprobs.size(), 1u);
   EXPECT_EQ(part->logprobs[0].top.size(), 1u);
+}
+
+TEST_F(DecoderEndpointTest, GrammarsAreCompiledBeforeAJobIsQueuedOrRefused) {
+  const auto endpoint = make(counting());
+  Request request = of_tokens(3);
+  request.grammar = Grammar{Grammar::Kind::kJsonSchema, R"({"type": "object", "not": {}})"};
+  EXPECT_EQ(refused(*endpoint, request), ErrorCode::kInvalidArgument);
+  EXPECT_THAT(endpoint->generate(request).error().message, HasSubstr("'not' at #"));
+  request.grammar->text = R"({"type": "boolean"})";
+  request.ignore_end = true;
+  EXPECT_EQ(refused(*endpoint, request), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(program_->tokens_computed, 0u) << "nothing of them has run";
+  request.ignore_end = false;
+  const auto stream = endpoint->generate(request);
+  ASSERT_TRUE(stream) << to_string(stream.error());
+  const std::string said = read_all(**stream);
+  EXPECT_TRUE(said == "true" || said == "false") << said;
+  EXPECT_EQ((*stream)->result()->finish_reason, FinishReason::kStop);
+}
+
+TEST_F(DecoderEndpointTest, PreemptedAnswersGoOnInTheirGrammar) {
+  auto program = counting();
+  program->kv_tokens = 100;
+  program->limits_value.slots_max = 4;
+  program->next_token = [](std::span<const uint32_t> held) { return static_cast<uint32_t>(held.size() * 7 % 280); };
+  const auto endpoint = make(std::move(program));
+  Request request = of_tokens(20);
+  request.grammar = Grammar{Grammar::Kind::kRegex, "(ab(cd){0,2}e){9}"};
+  const std::regex form("(ab(cd){0,2}e){9}");
+  std::vector<std::shared_ptr<Stream>> streams;
+  for (int i = 0; i < 4; ++i) streams.push_back(*endpoint->generate(request));
+  for (const auto& stream : streams) {
+    const std::string said = read_all(*stream);
+    ASSERT_TRUE(stream->result()) << to_string(stream->result().error());
+    EXPECT_TRUE(std::regex_match(said, form)) << said;
+  }
+  EXPECT_GT(program_->tokens_computed, 4u * (20 + 27)) << "some of it twice";
 }
 
 TEST_F(DecoderEndpointTest, TheContextEndsAnAnswerWithLength) {

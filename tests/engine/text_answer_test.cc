@@ -26,12 +26,19 @@ class TextAnswerTest : public ::testing::Test {
     bool ignore_end = false;
     SamplingOptions sampling = {.temperature = 0, .logit_bias = {}};
     std::optional<uint32_t> top_logprobs = {};
+    std::optional<Grammar> grammar = {};
   };
   TextAnswer answer(const Options& options) {
     stream_ = std::make_shared<Stream>();
+    std::unique_ptr<GrammarMatcher> matcher;
+    if (options.grammar) {
+      auto made = GrammarEngine::create(tokenizer_)->matcher(*options.grammar);
+      EXPECT_TRUE(made.ok()) << made.error().message;
+      if (made) matcher = *std::move(made);
+    }
     return TextAnswer({.stream = stream_, .tokenizer = tokenizer_, .shaper = LogitShaper(options.sampling, {}),
                        .sampler = Sampler(options.sampling, 1),
-                       .stop = *StopMatcher::create(options.stop), .stop_strings = options.stop, .continues_text = false,
+                       .stop = *StopMatcher::create(options.stop), .grammar = std::move(matcher), .stop_strings = options.stop, .continues_text = false,
                        .ignore_end = options.ignore_end, .top_logprobs = options.top_logprobs, .tokens_max = options.tokens_max,
                        .reply = {.usage = {.prompt_tokens = 3}, .served_by = "test@cpu:0", .seed = 7, .notes = {"a note"}},
                        .on_end = [this](const Result<Reply>& result) { ended_with_.push_back(result); }});
@@ -165,6 +172,73 @@ TEST_F(TextAnswerTest, PenaltiesAndBiasesChangeTheChoiceAndNotTheLogprobs) {
   ASSERT_EQ(logprobs[2].top.size(), 2u);
   EXPECT_EQ(logprobs[2].top[0].token, 5u);
   EXPECT_EQ(logprobs[2].top[1].token, 6u);
+}
+
+// What the answer takes when the model wants `wanted`, token by token, to the end of the answer or of `wanted`.
+std::string said_under(TextAnswer& answer, Stream& stream, const std::vector<uint32_t>& wanted) {
+  for (const uint32_t token : wanted) {
+    std::vector<float> logits(280, 0.0f);
+    logits[token] = 5;
+    if (!answer.take(logits)) break;
+  }
+  std::string text;
+  while (const auto part = stream.next(std::chrono::milliseconds(0))) text += part->text;
+  return text;
+}
+
+TEST_F(TextAnswerTest, AGrammarMasksEndsAndAllowsTheEndTokenOnlyWhereItMayEnd) {
+  const Grammar digits{Grammar::Kind::kRegex, "[0-9]+(xy)?"};
+  TextAnswer one = answer({.grammar = digits});
+  std::vector<uint32_t> wanted = {end_};  // too early: a digit comes instead
+  for (const uint32_t id : ids("12xyz")) wanted.push_back(id);
+  const std::string text = said_under(one, *stream_, wanted);
+  EXPECT_EQ(text.substr(1), "12xy") << "nothing can follow: it ends by itself";
+  EXPECT_TRUE(std::isdigit(text[0]));
+  ASSERT_TRUE(stream_->done());
+  EXPECT_EQ(stream_->result()->finish_reason, FinishReason::kStop);
+  TextAnswer two = answer({.grammar = digits});
+  wanted = ids("12");
+  wanted.push_back(end_);
+  EXPECT_EQ(said_under(two, *stream_, wanted), "12");
+  EXPECT_EQ(stream_->result()->finish_reason, FinishReason::kStop);
+}
+
+TEST_F(TextAnswerTest, ABiasDoesNotUnmaskAndLogprobsStayTheModels) {
+  const uint32_t forbidden = ids("q")[0], allowed = ids("a")[0];
+  Options options{.top_logprobs = 1, .grammar = Grammar{Grammar::Kind::kRegex, "a+"}};
+  options.sampling.logit_bias = {{forbidden, 100.0f}};
+  options.sampling.temperature = 1;
+  TextAnswer one = answer(options);
+  std::vector<float> logits(280, 0.0f);
+  logits[forbidden] = 20;
+  EXPECT_TRUE(one.take(logits));
+  EXPECT_EQ(one.last_token(), allowed);
+  const auto part = stream_->next();
+  ASSERT_TRUE(part && part->logprobs.size() == 1);
+  EXPECT_EQ(part->logprobs[0].top[0].token, forbidden) << "of the model's own distribution";
+  EXPECT_LT(part->logprobs[0].logprob, -19);
+}
+
+TEST_F(TextAnswerTest, LimitsAndStopStringsCutAGrammarsAnswer) {
+  const Grammar list{Grammar::Kind::kJsonSchema, R"({"type": "array", "items": {"type": "integer"}})"};
+  TextAnswer cut = answer({.tokens_max = 3, .grammar = list});
+  EXPECT_EQ(said_under(cut, *stream_, {'[' , end_, end_}).size(), 3u);
+  EXPECT_EQ(stream_->result()->finish_reason, FinishReason::kLength);
+  TextAnswer stopped = answer({.stop = {","}, .grammar = list});
+  EXPECT_EQ(said_under(stopped, *stream_, ids("[1,2]")), "[1");
+  EXPECT_EQ(stream_->result()->finish_reason, FinishReason::kStop);
+  EXPECT_EQ(stream_->result()->stop_string, ",");
+  TextAnswer exact = answer({.tokens_max = static_cast<uint32_t>(ids("[1]").size()), .grammar = list});
+  EXPECT_EQ(said_under(exact, *stream_, ids("[1]")), "[1]");
+  EXPECT_EQ(stream_->result()->finish_reason, FinishReason::kStop) << "complete with its last token";
+}
+
+TEST_F(TextAnswerTest, AGrammarThatLeadsNowhereIsAnErrorNeverAToken) {
+  TextAnswer one = answer({.grammar = Grammar{Grammar::Kind::kLark, "start: \"a\" NONE\nNONE: /[a-m]+/ & /[n-z]+/"}});
+  EXPECT_EQ(said_under(one, *stream_, ids("aaa")), "a");
+  ASSERT_TRUE(stream_->done());
+  ASSERT_FALSE(stream_->result());
+  EXPECT_EQ(stream_->result().error().code, ErrorCode::kFailedPrecondition);
 }
 
 TEST_F(TextAnswerTest, BrokenLogitsAreAnErrorNeverAToken) {

@@ -161,7 +161,6 @@ TEST(ParseChat, WhatIsNotDoneIsRefusedByName) {
       {R"("tools":[{"type":"function"}])", "tools"},
       {R"("tool_choice":"required")", "tool_choice"},
       {R"("functions":[{}])", "functions"},
-      {R"("response_format":{"type":"json_object"})", "response_format"},
       {R"("modalities":["text","audio"])", "modalities"},
       {R"("audio":{"voice":"x"})", "audio"},
       {R"("reasoning_effort":"high")", "reasoning_effort"},

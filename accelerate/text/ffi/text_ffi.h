@@ -1,7 +1,9 @@
-/* The C edge of the text room's Rust library (src/lib.rs): tokenizers, chat templates; llguidance brings llguidance.h.
+/* The C edge of the text room's Rust library (src/lib.rs): tokenizers, chat templates, grammars; llguidance brings
+ * llguidance.h, of which only the making of its tokenizer is used.
  *
- * Values and error texts arrive in a sink while the call runs and die when it returns; only the two handles are owned by
- * the caller. Handles are immutable and thread-safe. No call throws, and no panic of the library crosses the edge. */
+ * Values and error texts arrive in a sink while the call runs and die when it returns; only the handles are owned by the
+ * caller. Handles are immutable and thread-safe, but for text_matcher, which follows one answer on one thread at a time.
+ * No call throws, and no panic of the library crosses the edge. */
 #pragma once
 
 #include <stddef.h>
@@ -18,7 +20,8 @@ enum text_status {
   TEXT_DEADLINE_EXCEEDED = 3,
   TEXT_OUT_OF_MEMORY = 4,
   TEXT_PANICKED = 5,          /* a defect of the library */
-  TEXT_RAISED = 6             /* the template called raise_exception; the text is its message */
+  TEXT_RAISED = 6,            /* the template called raise_exception; the text is its message */
+  TEXT_BUSY = 7               /* too many grammars are being compiled */
 };
 
 /* How ids become text. */
@@ -67,6 +70,29 @@ void text_template_free(text_template* handle);
 /* `context`: a JSON object, the template's variables. */
 int32_t text_template_render(const text_template* handle, const uint8_t* context, size_t size,
                              const text_render_limits* limits, text_sink sink, void* user);
+
+enum text_grammar_kind { TEXT_GRAMMAR_SCHEMA = 0, TEXT_GRAMMAR_LARK = 1, TEXT_GRAMMAR_REGEX = 2 };
+
+typedef struct text_grammar_limits {
+  uint64_t memory_bytes; /* held by one compilation */
+  uint64_t deadline_ms;  /* wall time the caller waits */
+} text_grammar_limits;
+
+typedef struct text_grammar text_grammar;
+typedef struct text_matcher text_matcher;
+struct LlgTokenizer;
+
+text_grammar* text_grammar_new(const struct LlgTokenizer* tokenizer, uint32_t kind, const uint8_t* text, size_t size,
+                               const text_grammar_limits* limits, text_sink sink, void* user);
+void text_grammar_free(text_grammar* handle);
+/* At the start of the grammar, which it may outlive. */
+text_matcher* text_matcher_new(const text_grammar* grammar, text_sink sink, void* user);
+void text_matcher_free(text_matcher* handle);
+/* Bit i % 32 of words[i / 32]: whether token i may come next; never none. */
+int32_t text_matcher_mask(text_matcher* handle, uint32_t* words, size_t count, text_sink sink, void* user);
+int32_t text_matcher_accept(text_matcher* handle, uint32_t token, text_sink sink, void* user);
+enum { TEXT_MATCHER_MAY_END = 1, TEXT_MATCHER_MUST_END = 2 };
+uint32_t text_matcher_state(text_matcher* handle);
 
 #ifdef __cplusplus
 }

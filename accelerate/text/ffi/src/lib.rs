@@ -4,8 +4,12 @@
 //! caller's sink while they live here, so neither side ever frees the other's memory. No panic leaves: each function
 //! catches and turns it into Status::Panicked with a text.
 mod budget;
+mod grammar;
+mod options;
+mod pattern;
 mod python_json;
 mod python_text;
+mod schema;
 mod template;
 mod tokenizer;
 
@@ -28,6 +32,7 @@ pub enum Status {
     OutOfMemory = 4,
     Panicked = 5,
     Raised = 6,
+    Busy = 7,
 }
 
 /// Receives the value (status ok) or the error text (any other status); `data` dies when the call returns.
@@ -164,4 +169,69 @@ pub unsafe extern "C" fn text_template_render(
         sink(user, Status::Ok as i32, rendered.as_ptr(), rendered.len());
         Ok(())
     })
+}
+
+/// `tokenizer`: of llg_new_tokenizer_v2. `kind`: 0 = JSON Schema, 1 = Lark, 2 = regular expression.
+#[no_mangle]
+pub unsafe extern "C" fn text_grammar_new(
+    tokenizer: *const llguidance::ffi::LlgTokenizer, kind: u32, data: *const u8, size: usize,
+    limits: *const grammar::Limits, sink: Sink, user: *mut c_void,
+) -> *mut grammar::Grammar {
+    let mut handle = std::ptr::null_mut();
+    guarded(sink, user, || {
+        let source = text(data, size)?.to_owned();
+        handle = Box::into_raw(Box::new(grammar::Grammar::compile(&*tokenizer, kind, source, *limits)?));
+        Ok(())
+    });
+    handle
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn text_grammar_free(handle: *mut grammar::Grammar) {
+    if !handle.is_null() {
+        drop(Box::from_raw(handle));
+    }
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn text_matcher_new(
+    grammar: *const grammar::Grammar, sink: Sink, user: *mut c_void,
+) -> *mut grammar::Matcher {
+    let mut handle = std::ptr::null_mut();
+    guarded(sink, user, || {
+        handle = Box::into_raw(Box::new((*grammar).matcher()?));
+        Ok(())
+    });
+    handle
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn text_matcher_free(handle: *mut grammar::Matcher) {
+    if !handle.is_null() {
+        drop(Box::from_raw(handle));
+    }
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn text_matcher_mask(
+    handle: *mut grammar::Matcher, words: *mut u32, count: usize, sink: Sink, user: *mut c_void,
+) -> i32 {
+    guarded(sink, user, || (*handle).mask(std::slice::from_raw_parts_mut(words, count)))
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn text_matcher_accept(
+    handle: *mut grammar::Matcher, token: u32, sink: Sink, user: *mut c_void,
+) -> i32 {
+    guarded(sink, user, || (*handle).accept(token))
+}
+
+/// Bit 0: the answer may end here. Bit 1: nothing can follow.
+#[no_mangle]
+pub unsafe extern "C" fn text_matcher_state(handle: *mut grammar::Matcher) -> u32 {
+    let state = || {
+        let must_end = (*handle).must_end();
+        u32::from(must_end || (*handle).may_end()) | u32::from(must_end) << 1
+    };
+    catch_unwind(AssertUnwindSafe(state)).unwrap_or(0)
 }
