@@ -79,6 +79,11 @@ void check_op(OpCheck& c, const Graph&, const RowEmbedding& op) {
   c.require(op.row < c.matrix(op.table, width), "the row is in the table");
   c.write(op.out, width);
 }
+void check_op(OpCheck& c, const Graph&, const SegmentEmbedding& op) {
+  const uint64_t width = c.read(op.x);
+  c.require(c.matrix(op.table, width) >= 2, "the table has a row for each of the two segments");
+  c.write(op.out, width);
+}
 void check_op(OpCheck& c, const Graph&, const RmsNorm& op) {
   const uint64_t width = c.read(op.x), group = op.group ? op.group : width;
   c.require(group > 0 && width % group == 0, "the width is a multiple of the group");
@@ -131,7 +136,7 @@ void check_op(OpCheck& c, const Graph&, const Add& op) {
 void check_op(OpCheck& c, const Graph&, const Activate& op) { c.write(op.out, c.read(op.x)); }
 void check_op(OpCheck& c, const Graph& graph, const Output& op) {
   const uint64_t width = c.read(op.x);
-  c.require((op.kind == Output::Kind::kLogits) == op.head.has_value(), "logits have a head, hidden rows have none");
+  c.require((op.kind == Output::Kind::kLogits) == op.head.has_value(), "logits have a weight of their own, other outputs have none");
   if (op.head) c.require(c.matrix(*op.head, width) == graph.vocabulary, "the head has a row for each token");
 }
 
@@ -182,6 +187,7 @@ void canonical_op(Canonical& c, const Op& op) {
       [&](const TokenEmbedding& o) { c.all(o.table, o.scale, o.out); },
       [&](const PositionEmbedding& o) { c.all(o.x, o.table, number(o.offset), o.out); },
       [&](const RowEmbedding& o) { c.all(o.x, o.table, number(o.row), o.out); },
+      [&](const SegmentEmbedding& o) { c.all(o.x, o.table, o.out); },
       [&](const RmsNorm& o) { c.all(o.x, o.weight, number(o.group), o.epsilon, o.weight_offset, o.out); },
       [&](const LayerNorm& o) { c.all(o.x, o.weight, o.bias, o.epsilon, o.out); },
       [&](const Linear& o) { c.all(o.x, o.weight, o.bias, o.out); },
@@ -206,8 +212,8 @@ void canonical_op(Canonical& c, const Op& op) {
 }  // namespace
 
 std::string_view op_name(const Op& op) {
-  static constexpr std::string_view kNames[] = {"token_embedding", "position_embedding", "row_embedding", "rms_norm", "layer_norm",
-                                                "linear", "rope", "attention", "gated_mlp", "mlp", "add", "activate", "output"};
+  static constexpr std::string_view kNames[] = {"token_embedding", "position_embedding", "row_embedding", "segment_embedding", "rms_norm",
+                                                "layer_norm", "linear", "rope", "attention", "gated_mlp", "mlp", "add", "activate", "output"};
   static_assert(std::size(kNames) == std::variant_size_v<Op>);
   return kNames[op.index()];
 }

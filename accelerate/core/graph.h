@@ -41,6 +41,8 @@ struct TokenEmbedding { WeightId table; float scale = 1; ValueId out{}; };
 struct PositionEmbedding { ValueId x; WeightId table; uint32_t offset = 0; ValueId out{}; };
 /// out[t] = x[t] + table[row]  (token types; every token has the same row here)
 struct RowEmbedding { ValueId x; WeightId table; uint32_t row = 0; ValueId out{}; };
+/// out[t] = x[t] + table[1 if t belongs to the second segment of its input, else 0]  (token types of pairs)
+struct SegmentEmbedding { ValueId x; WeightId table; ValueId out{}; };
 /// Over groups of `group` elements (0 = the whole width; head width for per-head norms; weight has `group` elements):
 /// out = x / sqrt(mean(x^2) + epsilon) * (weight + weight_offset).   arXiv 1910.07467
 struct RmsNorm { ValueId x; WeightId weight; uint32_t group = 0; float epsilon = 1e-5f; float weight_offset = 0; ValueId out{}; };
@@ -72,13 +74,14 @@ struct Add { ValueId a, b; ValueId out{}; };
 /// out = act(x)
 struct Activate { ValueId x; Activation activation = Activation::kTanh; ValueId out{}; };
 /// Marks a result. kLogits: rows the step wants, vocabulary wide: x * weight^T, then softcap. kHidden: all rows of x.
+/// kHead: the first row of each sequence, the scores of a classification head.
 struct Output {
-  enum class Kind : uint8_t { kLogits, kHidden } kind = Kind::kLogits;
+  enum class Kind : uint8_t { kLogits, kHidden, kHead } kind = Kind::kLogits;
   ValueId x; std::optional<WeightId> head; float softcap = 0;
 };
 
-using Op = std::variant<TokenEmbedding, PositionEmbedding, RowEmbedding, RmsNorm, LayerNorm, Linear, Rope, Attention, GatedMlp,
-                        Mlp, Add, Activate, Output>;
+using Op = std::variant<TokenEmbedding, PositionEmbedding, RowEmbedding, SegmentEmbedding, RmsNorm, LayerNorm, Linear, Rope,
+                        Attention, GatedMlp, Mlp, Add, Activate, Output>;
 
 class Graph {
  public:

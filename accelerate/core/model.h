@@ -24,6 +24,8 @@ enum class RopeStyle : uint8_t {
   kInterleaved,  // pairs (2i, 2i + 1): GGUF llama weights, permuted by its converter
 };
 enum class Pooling : uint8_t { kNone, kMean, kCls, kLast };
+/// What turns a cross-encoder's logit into the score it was trained to give.
+enum class ScoreFunction : uint8_t { kSigmoid, kIdentity };
 
 /// Frequencies of the rotary embedding. Formulas: RoFormer (arXiv 2104.09864); "llama3" scaling as in Llama 3.1's config.
 struct RopeConfig {
@@ -40,6 +42,7 @@ struct ModelConfig {
   std::string name;          // general.name or _name_or_path, for people
   uint32_t layers = 0, width = 0, ff_width = 0, heads = 0, kv_heads = 0, head_width = 0;
   uint32_t vocabulary = 0, context = 0, token_types = 0;
+  uint32_t labels = 0;                 // of a classification head
   double norm_epsilon = 0;
   std::optional<Activation> activation;
   RopeConfig rope;                     // global layers
@@ -93,6 +96,9 @@ struct Model {
   GenerationDefaults generation;
   Pooling pooling = Pooling::kNone;          // embedding models: from the model's own files
   bool normalize_embeddings = false;
+  bool matryoshka = false;                   // trained so that the front of a vector is a vector (arXiv 2205.13147)
+  std::vector<uint32_t> matryoshka_dimensions;  // the lengths it was trained for; empty = any
+  ScoreFunction score_function = ScoreFunction::kSigmoid;  // of a cross-encoder
   uint32_t embedding_tokens_max = 0;         // max_seq_length of sentence-transformers; 0 = config.context
   std::shared_ptr<const Graph> graph;        // set by the engine
 

@@ -115,6 +115,13 @@ class DecoderProgram : public Program {
 };
 
 using TokenSpan = std::span<const uint32_t>;
+/// Tokens of one text, or of two: "[CLS] query [SEP] document [SEP]".
+struct EncoderInput {
+  static constexpr uint32_t kNoSecond = UINT32_MAX;
+  EncoderInput(TokenSpan all, uint32_t second = kNoSecond) : tokens(all), second_begin(second) {}  // NOLINT: implicit on purpose
+  TokenSpan tokens;
+  uint32_t second_begin;  // where the second segment begins
+};
 enum class EncodeOutput : uint8_t { kPooled, kHidden, kHead };  // kHead: the scores of the model's own head
 
 /// Receives encoder results in order of the inputs, on the calling thread.
@@ -128,7 +135,8 @@ class MatrixSink {
 struct EncoderLimits {
   uint32_t tokens_max = 0;        // of one input
   uint32_t batch_tokens_max = 0;  // of one call's internal batch; more is split inside
-  uint32_t width = 0;             // columns of the result
+  uint32_t width = 0;             // columns of kPooled and kHidden; 0 = the program has a head instead
+  uint32_t labels = 0;            // columns of kHead; 0 = no head
 };
 
 class EncoderProgram : public Program {
@@ -137,7 +145,7 @@ class EncoderProgram : public Program {
   virtual EncoderLimits limits() const = 0;
   /// Pooling and normalization are the model's own (Graph::pooling, Graph::normalize). unimplemented naming what the
   /// model lacks for the output asked for.
-  virtual Result<void> encode(std::span<const TokenSpan> inputs, EncodeOutput output, MatrixSink& sink,
+  virtual Result<void> encode(std::span<const EncoderInput> inputs, EncodeOutput output, MatrixSink& sink,
                               const StepControl& control) = 0;
 };
 

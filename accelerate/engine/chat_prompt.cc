@@ -54,6 +54,17 @@ std::string without(std::string_view text, std::string_view part) {
   return result.append(text);
 }
 
+Result<void> check_utf8(std::span<const Message> messages) {
+  for (const Message& message : messages) {
+    for (const std::string* text : {&message.content, &message.role}) {
+      if (const size_t valid = utf8_valid_prefix(*text); valid != text->size()) {
+        return Error{ErrorCode::kInvalidArgument, fmt::format("[engine] messages are UTF-8; got ill-formed bytes at offset {}", valid)};
+      }
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 ControlTokens::ControlTokens(const Tokenizer& tokenizer) {
@@ -110,14 +121,13 @@ Result<std::vector<uint32_t>> ChatPrompt::encode_pieces(std::string_view text, s
   return ids;
 }
 
-Result<std::vector<uint32_t>> ChatPrompt::encode(std::span<const Message> messages, uint32_t tokens_max) const {
-  for (const Message& message : messages) {
-    for (const std::string* text : {&message.content, &message.role}) {
-      if (const size_t valid = utf8_valid_prefix(*text); valid != text->size()) {
-        return Error{ErrorCode::kInvalidArgument, fmt::format("[engine] messages are UTF-8; got ill-formed bytes at offset {}", valid)};
-      }
-    }
-  }
+Result<std::string> ChatPrompt::render(std::span<const Message> messages, bool add_generation_prompt) const {
+  ACC_TRY_VOID(check_utf8(messages));
+  return template_.render(messages, {.add_generation_prompt = add_generation_prompt});
+}
+
+Result<std::vector<uint32_t>> ChatPrompt::encode(std::span<const Message> messages, uint32_t tokens_max, bool add_generation_prompt) const {
+  ACC_TRY_VOID(check_utf8(messages));
   const std::optional<std::string> marker = unused_marker(messages);
   if (!marker) return Error{ErrorCode::kInvalidArgument, "[engine] messages leave a noncharacter of U+FDD0..U+FDEF free; got all 32 used"};
   std::vector<Message> safe(messages.begin(), messages.end());
@@ -130,7 +140,7 @@ Result<std::vector<uint32_t>> ChatPrompt::encode(std::span<const Message> messag
       broken = true;
     }
   }
-  ACC_TRY(const std::string text, template_.render(safe, {.add_generation_prompt = true}));
+  ACC_TRY(const std::string text, template_.render(safe, {.add_generation_prompt = add_generation_prompt}));
   if (broken) return encode_pieces(text, *marker, tokens_max);
   return tokenizer_->encode(text, {.add_special = false, .parse_special = true, .tokens_max = tokens_max});
 }

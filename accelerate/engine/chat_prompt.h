@@ -51,7 +51,9 @@ class ChatPrompt {
   ChatPrompt(std::shared_ptr<const Tokenizer> tokenizer, ChatTemplate chat_template);
   /// Errors are the template's and the tokenizer's own; invalid_argument when messages use up all 32 noncharacters;
   /// out_of_range beyond `tokens_max` (0 = no limit), for the limit of the context.
-  Result<std::vector<uint32_t>> encode(std::span<const Message> messages, uint32_t tokens_max = 0) const;
+  Result<std::vector<uint32_t>> encode(std::span<const Message> messages, uint32_t tokens_max = 0, bool add_generation_prompt = true) const;
+  /// The text that encode() stands for, as the template writes it.
+  Result<std::string> render(std::span<const Message> messages, bool add_generation_prompt = true) const;
 
  private:
   Result<std::vector<uint32_t>> encode_pieces(std::string_view text, std::string_view marker, uint32_t tokens_max) const;

@@ -37,7 +37,16 @@ class DecoderEndpoint final : public Endpoint {
   Result<std::vector<uint32_t>> tokenize(std::string_view text, const TokenizeOptions& options) const override {
     return tokenizer_->encode(text, {.add_special = options.add_special, .parse_special = options.parse_special});
   }
-  Result<std::string> detokenize(std::span<const uint32_t> tokens) const override { return tokenizer_->decode(tokens); }
+  Result<std::string> detokenize(std::span<const uint32_t> tokens, const DetokenizeOptions& options) const override {
+    return detokenize_checked(*tokenizer_, tokens, options);
+  }
+  Result<std::vector<std::string>> token_pieces(std::span<const uint32_t> tokens) const override { return pieces_of(*tokenizer_, tokens); }
+  Result<std::string> apply_template(std::span<const Message> messages, const TemplateOptions& options) const override {
+    return chat_prompt_ ? chat_prompt_->render(messages, options.add_generation_prompt) : Endpoint::apply_template(messages, options);
+  }
+  Result<std::vector<uint32_t>> tokenize_chat(std::span<const Message> messages, const TemplateOptions& options) const override {
+    return chat_prompt_ ? chat_prompt_->encode(messages, 0, options.add_generation_prompt) : Endpoint::tokenize_chat(messages, options);
+  }
   Result<void> check_health() override;
   EndpointStats stats() const override;
   void close() override { scheduler_.close(); }

@@ -4,6 +4,7 @@
 
 #include "accelerate/core/graph.h"
 #include "accelerate/engine/endpoints.h"
+#include "accelerate/engine/rerank.h"
 #include "accelerate/text/tokenizer.h"
 
 namespace accelerate {
@@ -21,6 +22,16 @@ class Collector final : public MatrixSink {
   std::vector<std::vector<float>>& vectors_;
 };
 
+// Collects the one score of each pair, in order.
+class ScoreCollector final : public MatrixSink {
+ public:
+  explicit ScoreCollector(std::vector<float>& scores) : scores_(scores) {}
+  void matrix(size_t input, std::span<const float> values, size_t, size_t) override { scores_[input] = values.front(); }
+
+ private:
+  std::vector<float>& scores_;
+};
+
 class EncoderEndpoint final : public Endpoint {
  public:
   EncoderEndpoint(EndpointParts parts, std::unique_ptr<EncoderProgram> program, std::shared_ptr<const Tokenizer> tokenizer,
@@ -30,18 +41,32 @@ class EncoderEndpoint final : public Endpoint {
   const EndpointInfo& info() const override { return info_; }
   Result<std::shared_ptr<Stream>> generate(const Request&) override {
     return Error{ErrorCode::kUnimplemented,
-                 fmt::format("[engine] '{}' is an embedding model and generates no text; try /v1/embeddings or `embed`", info_.name)};
+                 scores() ? fmt::format("[engine] '{}' is a cross-encoder and generates no text; try /v1/rerank", info_.name)
+                          : fmt::format("[engine] '{}' is an embedding model and generates no text; try /v1/embeddings or `embed`", info_.name)};
   }
   Result<EmbedReply> embed(std::span<const EmbedInput> inputs, const std::atomic<bool>* stop) override {
     Result<EmbedReply> reply = encode(inputs, stop);
     count(reply);
     return reply;
   }
+  Result<RerankReply> rerank(const RerankInput& input, const std::atomic<bool>* stop) override {
+    if (!scores()) return Endpoint::rerank(input, stop);
+    Result<RerankReply> reply = score(input, stop);
+    count(reply);
+    return reply;
+  }
   Result<std::vector<uint32_t>> tokenize(std::string_view text, const TokenizeOptions& options) const override {
     return tokenizer_->encode(text, {.add_special = options.add_special, .parse_special = options.parse_special});
   }
-  Result<std::string> detokenize(std::span<const uint32_t> tokens) const override { return tokenizer_->decode(tokens); }
+  Result<std::string> detokenize(std::span<const uint32_t> tokens, const DetokenizeOptions& options) const override {
+    return detokenize_checked(*tokenizer_, tokens, options);
+  }
+  Result<std::vector<std::string>> token_pieces(std::span<const uint32_t> tokens) const override { return pieces_of(*tokenizer_, tokens); }
   Result<void> check_health() override {
+    if (scores()) {
+      ACC_TRY_VOID(score({.query = "canary", .documents = {"canary"}}, nullptr));
+      return {};
+    }
     const EmbedInput canary = std::string("canary");
     ACC_TRY_VOID(encode({&canary, 1}, nullptr));
     return {};
@@ -55,7 +80,10 @@ class EncoderEndpoint final : public Endpoint {
  private:
   Result<std::vector<uint32_t>> tokens_of(const EmbedInput& input, size_t index) const;
   Result<EmbedReply> encode(std::span<const EmbedInput> inputs, const std::atomic<bool>* stop);
-  void count(const Result<EmbedReply>& reply);
+  Result<RerankReply> score(const RerankInput& input, const std::atomic<bool>* stop);
+  Result<void> run(std::span<const EncoderInput> inputs, EncodeOutput output, MatrixSink& sink, const std::atomic<bool>* stop);
+  template <class Reply> void count(const Result<Reply>& reply);
+  bool scores() const { return info_.embedding_width == 0; }
 
   std::shared_ptr<const Model> model_;
   std::unique_ptr<EncoderProgram> program_;
@@ -92,26 +120,45 @@ Result<std::vector<uint32_t>> EncoderEndpoint::tokens_of(const EmbedInput& input
 
 Result<EmbedReply> EncoderEndpoint::encode(std::span<const EmbedInput> inputs, const std::atomic<bool>* stop) {
   if (closed_) return Error{ErrorCode::kUnavailable, fmt::format("[engine] '{}' is being closed", info_.name)};
+  if (scores()) {
+    return Error{ErrorCode::kUnimplemented, fmt::format("[engine] '{}' is a cross-encoder and makes no embeddings; try /v1/rerank", info_.name)};
+  }
   EmbedReply reply{.vectors = std::vector<std::vector<float>>(inputs.size()), .prompt_tokens = 0, .served_by = info_.target};
   std::vector<std::vector<uint32_t>> tokens;
-  std::vector<TokenSpan> spans;
+  std::vector<EncoderInput> spans;
   tokens.reserve(inputs.size());
   for (size_t i = 0; i < inputs.size(); ++i) {
     ACC_TRY(std::vector<uint32_t> one, tokens_of(inputs[i], i));
     reply.prompt_tokens += static_cast<uint32_t>(one.size());
     tokens.push_back(std::move(one));
-    spans.push_back(tokens.back());
+    spans.emplace_back(TokenSpan(tokens.back()));
   }
   Collector collector(reply.vectors);
-  const Result<void> outcome = [&]() -> Result<void> {
-    std::lock_guard lock(program_mutex_);
-    return program_->encode(spans, EncodeOutput::kPooled, collector, {.deadline = std::nullopt, .stop = stop});
-  }();
-  if (!outcome) return outcome.error();
+  ACC_TRY_VOID(run(spans, EncodeOutput::kPooled, collector, stop));
   return reply;
 }
 
-void EncoderEndpoint::count(const Result<EmbedReply>& reply) {
+Result<RerankReply> EncoderEndpoint::score(const RerankInput& input, const std::atomic<bool>* stop) {
+  if (closed_) return Error{ErrorCode::kUnavailable, fmt::format("[engine] '{}' is being closed", info_.name)};
+  ACC_TRY(RerankPairs pairs, make_rerank_pairs(*tokenizer_, input, info_.context, stop));
+  std::vector<EncoderInput> spans;
+  for (const PairTokens& pair : pairs.pairs) spans.emplace_back(TokenSpan(pair.tokens), pair.second_begin);
+  const ScoreFunction function = model_->score_function;
+  RerankReply reply{.scores = std::vector<float>(spans.size()), .prompt_tokens = pairs.prompt_tokens, .served_by = info_.target,
+                    .score = function == ScoreFunction::kSigmoid ? "sigmoid of a cross-encoder's logit" : "a cross-encoder's logit",
+                    .notes = std::move(pairs.notes)};
+  ScoreCollector collector(reply.scores);
+  ACC_TRY_VOID(run(spans, EncodeOutput::kHead, collector, stop));
+  for (float& one : reply.scores) one = rerank_score(one, function);
+  return reply;
+}
+
+Result<void> EncoderEndpoint::run(std::span<const EncoderInput> inputs, EncodeOutput output, MatrixSink& sink, const std::atomic<bool>* stop) {
+  std::lock_guard lock(program_mutex_);
+  return program_->encode(inputs, output, sink, {.deadline = std::nullopt, .stop = stop});
+}
+
+template <class Reply> void EncoderEndpoint::count(const Result<Reply>& reply) {
   std::lock_guard lock(stats_mutex_);
   ++stats_.requests;
   if (reply) stats_.prompt_tokens += reply->prompt_tokens;

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,7 +30,9 @@ struct EndpointInfo {
   std::string path, family, quantization, target;
   uint64_t created_unix_s = 0, parameters = 0, memory_bytes = 0;
   uint32_t context = 0;          // tokens of prompt and answer together
-  uint32_t embedding_width = 0;  // encoders
+  uint32_t embedding_width = 0;  // encoders; 0 = a cross-encoder, which scores pairs
+  bool matryoshka = false;       // the front of a vector is a vector
+  std::vector<uint32_t> matryoshka_dimensions;  // of these lengths; empty = any
   bool chat = false;             // has a chat template
   ProgramKind kind = ProgramKind::kDecoder;
   double load_ms = 0;
@@ -41,6 +44,20 @@ struct EmbedReply {
   std::vector<std::vector<float>> vectors;  // one an input, in order
   uint32_t prompt_tokens = 0;
   std::string served_by;
+};
+
+/// A query and documents to be scored against it.
+struct RerankInput {
+  std::string query;
+  std::vector<std::string> documents;
+  std::optional<uint32_t> document_tokens_max;  // longer documents are cut to so many tokens, which the reply notes
+  bool truncate = false;                        // documents are cut to what the model takes behind the query, which the reply notes
+};
+struct RerankReply {
+  std::vector<float> scores;  // one a document, in order
+  uint32_t prompt_tokens = 0;
+  std::string served_by, score;  // score: what was computed, "sigmoid of a cross-encoder's logit"
+  std::vector<std::string> notes;
 };
 
 struct EndpointStats {
@@ -58,6 +75,12 @@ struct TokenizeOptions {
   bool add_special = false;    // BOS and the like, as the model wants them
   bool parse_special = false;  // control tokens written out in the text become control tokens
 };
+struct DetokenizeOptions {
+  bool skip_special = true;  // control tokens give no text
+};
+struct TemplateOptions {
+  bool add_generation_prompt = true;  // the template opens the assistant's turn
+};
 
 class Endpoint {
  public:
@@ -70,7 +93,17 @@ class Endpoint {
   /// Encoders: one vector an input; blocks. An input longer than the model takes is out_of_range naming its index.
   virtual Result<EmbedReply> embed(std::span<const EmbedInput> inputs, const std::atomic<bool>* stop = nullptr) = 0;
   virtual Result<std::vector<uint32_t>> tokenize(std::string_view text, const TokenizeOptions& options) const = 0;
-  virtual Result<std::string> detokenize(std::span<const uint32_t> tokens) const = 0;
+  /// invalid_argument for ids outside the vocabulary.
+  virtual Result<std::string> detokenize(std::span<const uint32_t> tokens, const DetokenizeOptions& options = {}) const = 0;
+  /// The bytes that each token adds to a text; the stored text for control tokens.
+  virtual Result<std::vector<std::string>> token_pieces(std::span<const uint32_t> tokens) const;
+  /// Messages through the chat template, as text for people and as the tokens that generate() would begin with.
+  /// failed_precondition without a template. User text stays text in both.
+  virtual Result<std::string> apply_template(std::span<const Message> messages, const TemplateOptions& options) const;
+  virtual Result<std::vector<uint32_t>> tokenize_chat(std::span<const Message> messages, const TemplateOptions& options) const;
+  /// Cross-encoders: a score for each document; blocks. out_of_range for a pair that is too long, naming its document;
+  /// unimplemented for other models.
+  virtual Result<RerankReply> rerank(const RerankInput& input, const std::atomic<bool>* stop = nullptr);
   /// Runs a one-token canary through the whole path (an embedding for encoders); how it went.
   virtual Result<void> check_health() = 0;
   virtual EndpointStats stats() const = 0;

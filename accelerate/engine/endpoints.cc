@@ -21,6 +21,32 @@ Result<std::shared_ptr<Endpoint>> make_endpoint(EndpointParts parts) {
   return Error{ErrorCode::kUnimplemented, fmt::format("[engine] endpoints serve decoders and encoders; '{}' became neither", parts.name)};
 }
 
+namespace {
+
+Result<void> check_ids(const Tokenizer& tokenizer, std::span<const uint32_t> tokens) {
+  for (const uint32_t token : tokens) {
+    if (token >= tokenizer.size()) {
+      return Error{ErrorCode::kInvalidArgument, fmt::format("[engine] token ids are below {}; got {}", tokenizer.size(), token)};
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::string> detokenize_checked(const Tokenizer& tokenizer, std::span<const uint32_t> tokens, const DetokenizeOptions& options) {
+  ACC_TRY_VOID(check_ids(tokenizer, tokens));
+  return tokenizer.decode(tokens, {.skip_special = options.skip_special});
+}
+
+Result<std::vector<std::string>> pieces_of(const Tokenizer& tokenizer, std::span<const uint32_t> tokens) {
+  ACC_TRY_VOID(check_ids(tokenizer, tokens));
+  std::vector<std::string> pieces;
+  pieces.reserve(tokens.size());
+  for (const uint32_t token : tokens) pieces.emplace_back(tokenizer.token_bytes(token));
+  return pieces;
+}
+
 EndpointInfo describe_endpoint(const EndpointParts& parts) {
   const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
   return {.name = parts.name,
@@ -31,6 +57,8 @@ EndpointInfo describe_endpoint(const EndpointParts& parts) {
           .created_unix_s = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(since_epoch).count()),
           .parameters = parts.model->parameter_count(),
           .memory_bytes = parts.program->memory_bytes(),
+          .matryoshka = parts.model->matryoshka,
+          .matryoshka_dimensions = parts.model->matryoshka_dimensions,
           .kind = parts.program->kind(),
           .load_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - parts.started).count(),
           .notes = parts.program->notes()};

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "accelerate/engine/endpoint.h"
+#include "accelerate/text/tokenizer.h"
 
 namespace accelerate {
 
@@ -22,6 +23,10 @@ Result<std::shared_ptr<Endpoint>> make_endpoint(EndpointParts parts);
 
 Result<std::shared_ptr<Endpoint>> make_decoder_endpoint(EndpointParts parts);
 Result<std::shared_ptr<Endpoint>> make_encoder_endpoint(EndpointParts parts);
+
+/// What both kinds do with token ids: invalid_argument naming the first that is outside the vocabulary.
+Result<std::string> detokenize_checked(const Tokenizer& tokenizer, std::span<const uint32_t> tokens, const DetokenizeOptions& options);
+Result<std::vector<std::string>> pieces_of(const Tokenizer& tokenizer, std::span<const uint32_t> tokens);
 
 /// What both kinds say of themselves; kind, context and width are the caller's to fill.
 EndpointInfo describe_endpoint(const EndpointParts& parts);

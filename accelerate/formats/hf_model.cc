@@ -10,6 +10,7 @@
 #include "accelerate/base/limits.h"
 #include "accelerate/formats/hf_config.h"
 #include "accelerate/formats/hf_files.h"
+#include "accelerate/formats/hf_heads.h"
 #include "accelerate/formats/hf_tokenizer.h"
 #include "accelerate/formats/json_fields.h"
 #include "accelerate/formats/quote.h"
@@ -181,6 +182,7 @@ Result<Model> open_hugging_face(const fs::path& directory, const fs::path& weigh
   model.chat_template = std::move(tokenizer.chat_template);
   ACC_TRY(const Json config, parse_json(*config_text, {.where = "hugging face", .bytes_max = limits::kConfigFileBytesMax}));
   ACC_TRY_VOID(read_generation(directory, config, model));
+  ACC_TRY_VOID(read_hf_heads(config, model));
   ACC_TRY_VOID(read_modules(directory, model));
   return model;
 }

@@ -1,7 +1,7 @@
 // HostEncoder - an EncoderProgram on CPU threads: texts one behind another in batches of tokens, without padding.
 //
 // Pooling: mean of the last hidden rows, the first row (cls) or the last; then divided by its length (L2, at least
-// kNormMin) where the model says so. Inputs are checked before the first one runs: out_of_range names the limit.
+// kNormMin) where the model says so. A graph that ends in a head gives its scores of the first row instead. Inputs are checked before the first one runs: out_of_range names the limit.
 #pragma once
 
 #include <memory>
@@ -23,13 +23,13 @@ class HostEncoder final : public EncoderProgram {
   std::vector<std::string> notes() const override { return parts_.sizing.notes; }
   EncoderLimits limits() const override;
   /// invalid_argument for an empty input or an unknown token, out_of_range for one that is too long, unimplemented for
-  /// kPooled of a model without pooling, internal for results that are no numbers.
-  Result<void> encode(std::span<const TokenSpan> inputs, EncodeOutput output, MatrixSink& sink, const StepControl& control) override;
+  /// kPooled of a model without pooling and for what a head leaves out, internal for results that are no numbers.
+  Result<void> encode(std::span<const EncoderInput> inputs, EncodeOutput output, MatrixSink& sink, const StepControl& control) override;
 
  private:
   explicit HostEncoder(HostParts parts) : parts_(std::move(parts)) {}
-  Result<void> check(std::span<const TokenSpan> inputs, EncodeOutput output) const;
-  size_t take_batch(std::span<const TokenSpan> inputs, size_t begin);
+  Result<void> check(std::span<const EncoderInput> inputs, EncodeOutput output) const;
+  size_t take_batch(std::span<const EncoderInput> inputs, size_t begin);
   Result<void> deliver(const Sequence& sequence, size_t input, EncodeOutput output, MatrixSink& sink);
   void pool(const Sequence& sequence, std::span<float> out) const;
 

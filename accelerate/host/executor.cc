@@ -38,6 +38,7 @@ Result<std::unique_ptr<Executor>> Executor::create(const Plan& plan, const Weigh
   }
   state.row_sequence.resize(options.rows_max);
   state.row_position.resize(options.rows_max);
+  state.row_segment.resize(options.rows_max);
   state.cosines.assign(plan.rope_tables.size(), std::vector<const float*>(options.rows_max));
   state.sines = state.cosines;
   state.blocks.reserve(options.rows_max / kAttentionRowBlock + options.sequences_max + 1);
@@ -66,6 +67,7 @@ void Executor::take(const Batch& batch) {
     for (uint32_t i = 0; i < sequence.rows; ++i, ++row) {
       state_.row_sequence[row] = s;
       state_.row_position[row] = sequence.position + i;
+      state_.row_segment[row] = sequence.position + i >= sequence.second_begin ? 1 : 0;
     }
     for (RopeTable& table : ropes_) table.fill(sequence.position + sequence.rows);
   }

@@ -103,7 +103,7 @@ class Planner {
     }
     plan_.context_max = std::min(plan_.context_max, rows - op.offset);
     const Place x = read(op.x);
-    add(AddTableStep{x, index_of(plan_.tables, op.table.index), op.offset, std::nullopt, write(op.out, true)});
+    add(AddTableStep{x, index_of(plan_.tables, op.table.index), TableRow::kPosition, op.offset, write(op.out, true)});
     return {};
   }
   Result<void> emit(const RowEmbedding& op) {
@@ -111,7 +111,12 @@ class Planner {
       return Error{ErrorCode::kDataLoss, fmt::format("[host] an embedding row is inside its table; got row {} of {}", op.row, rows_of(op.table))};
     }
     const Place x = read(op.x);
-    add(AddTableStep{x, index_of(plan_.tables, op.table.index), 0, op.row, write(op.out, true)});
+    add(AddTableStep{x, index_of(plan_.tables, op.table.index), TableRow::kFixed, op.row, write(op.out, true)});
+    return {};
+  }
+  Result<void> emit(const SegmentEmbedding& op) {
+    const Place x = read(op.x);
+    add(AddTableStep{x, index_of(plan_.tables, op.table.index), TableRow::kSegment, 0, write(op.out, true)});
     return {};
   }
   Result<void> emit(const RmsNorm& op) {

@@ -39,7 +39,8 @@ struct Place {
 
 // Row steps: row t of the result needs row t of the operands only. Indices point into the Plan's lists.
 struct EmbedStep { uint32_t table; float scale; Place out; };
-struct AddTableStep { Place x; uint32_t table; uint32_t offset; std::optional<uint32_t> row; Place out; };  // a fixed row, or position + offset
+enum class TableRow : uint8_t { kFixed, kPosition, kSegment };  // `row`; position + `row`; the token's segment
+struct AddTableStep { Place x; uint32_t table; TableRow which; uint32_t row; Place out; };
 struct RmsNormStep { Place x; uint32_t weight, group; float epsilon, weight_offset; Place out; };
 struct LayerNormStep { Place x; uint32_t weight, bias; float epsilon; Place out; };
 struct AddStep { Place a, b, out; };

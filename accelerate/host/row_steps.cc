@@ -12,6 +12,15 @@ struct RowSteps {
 
   float* row_of(const Place& place, uint32_t row) const { return state.at(place, worker.index) + row * state.stride(place); }
 
+  uint32_t table_row(const AddTableStep& step, uint32_t row) const {
+    switch (step.which) {
+      case TableRow::kFixed: return step.row;
+      case TableRow::kPosition: return state.row_position[row] + step.row;
+      case TableRow::kSegment: return state.row_segment[row];
+    }
+    CHECK(false, "a row of a table");
+  }
+
   void operator()(const EmbedStep& step) const {
     for (uint32_t row = rows.begin; row < rows.end; ++row) {
       float* out = row_of(step.out, row);
@@ -22,7 +31,7 @@ struct RowSteps {
   }
   void operator()(const AddTableStep& step) const {
     for (uint32_t row = rows.begin; row < rows.end; ++row) {
-      const uint32_t from = step.row ? *step.row : state.row_position[row] + step.offset;
+      const uint32_t from = table_row(step, row);
       const float* addend = state.weights->table_row_in_place(step.table, from);
       if (!addend) {
         float* own = state.arena.own_table_row(worker.index);

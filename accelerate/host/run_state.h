@@ -21,6 +21,7 @@ struct Sequence {
   uint32_t row_begin = 0, rows = 0;
   uint32_t position = 0;             // of the first row in the sequence; what lies before is in the pages
   std::span<const uint32_t> pages;   // page numbers, the batch's own tokens included
+  uint32_t second_begin = UINT32_MAX;  // of the sequence's tokens, the first one of its second segment
 };
 /// Tokens of several sequences one behind another, no padding.
 struct Batch {
@@ -50,7 +51,7 @@ struct RunState {
   Batch batch;
   uint32_t rows = 0;
   bool few = false;
-  std::vector<uint32_t> row_sequence, row_position;
+  std::vector<uint32_t> row_sequence, row_position, row_segment;
   std::vector<std::vector<const float*>> cosines, sines;  // [rope table][row]
   std::vector<AttentionBlock> blocks;
   std::vector<TaskCounter> counters;                      // per attention step

@@ -1,5 +1,7 @@
 // BERT encoders (MiniLM, BGE, E5 ...): learned positions, post-norm layers with biases, full attention; the hidden states
 // are the result, pooled by the program as the model's own files say. Source: BERT (arXiv 1810.04805).
+// Cross-encoders (BertForSequenceClassification with one label) end in a score instead: the first token's state through
+// pooler, tanh and classifier. Both run on all rows, because a graph has no op that picks one: 1 of 73 products of MiniLM-L6.
 #include <cmath>
 
 #include "accelerate/models/builder.h"
@@ -8,6 +10,8 @@
 
 namespace accelerate {
 namespace {
+
+constexpr std::string_view kCrossEncoder = "BertForSequenceClassification";
 
 const std::vector<std::string_view> kHarmless = {
     "architectures",                       // checked below
@@ -26,9 +30,14 @@ class BertBuilder {
       ACC_TRY(x, attention(layer, x));
       ACC_TRY(x, mlp(layer, x));
     }
-    builder_.output({.kind = Output::Kind::kHidden, .x = x, .head = {}});
-    builder_.graph().pooling = model_.pooling;
-    builder_.graph().normalize = model_.normalize_embeddings;
+    if (is_cross_encoder()) {
+      ACC_TRY(x, score(x));
+      builder_.output({.kind = Output::Kind::kHead, .x = x, .head = {}});
+    } else {
+      builder_.output({.kind = Output::Kind::kHidden, .x = x, .head = {}});
+      builder_.graph().pooling = model_.pooling;
+      builder_.graph().normalize = model_.normalize_embeddings;
+    }
     leave_out_heads();
     return builder_.finish(notes);
   }
@@ -37,10 +46,21 @@ class BertBuilder {
   /// "bert." when the file was saved from a model with a head on top, else nothing.
   static std::string prefix_of(const Model& model) { return model.find("bert.embeddings.word_embeddings.weight") ? "bert." : ""; }
 
+  bool is_cross_encoder() const {
+    const auto said = config_.other.find("architectures");
+    return said != config_.other.end() && said->second == kCrossEncoder;
+  }
+
   Result<void> check() {
     ACC_TRY_VOID(check_config(config_));
     ACC_TRY_VOID(check_other_fields(config_, kHarmless));
-    ACC_TRY_VOID(check_architectures(config_, {"BertModel", "BertForMaskedLM", "BertForPreTraining"}));
+    ACC_TRY_VOID(check_architectures(config_, {"BertModel", "BertForMaskedLM", "BertForPreTraining", kCrossEncoder}));
+    if (is_cross_encoder() && config_.labels != 1) {
+      return Error{ErrorCode::kUnimplemented, "[models] a cross-encoder scores one label; got a classifier of " + std::to_string(config_.labels)};
+    }
+    if (is_cross_encoder() && model_.pooling != Pooling::kNone) {
+      return Error{ErrorCode::kUnimplemented, "[models] a model gives scores or vectors; got a classifier and a pooling of hidden states"};
+    }
     if (config_.kv_heads != config_.heads) {
       return Error{ErrorCode::kUnimplemented, "[models] a bert model has as many kv heads as heads; got " + std::to_string(config_.kv_heads)};
     }
@@ -62,11 +82,12 @@ class BertBuilder {
     ValueId x = builder_.add(TokenEmbedding{.table = words}, "embedding", width);
     x = builder_.add(PositionEmbedding{.x = x, .table = positions}, "position_sum", width);
     const std::string types = names_.top("token_types.weight", "embeddings.token_type_embeddings.weight");
-    // A text on its own is segment A: row 0. Files without the table have no such term.
+    // A text on its own is segment A: row 0; of a pair the second text is segment B. Files without the table have no such term.
     if (const TensorView* table = builder_.find(types)) {
       const uint64_t rows = config_.token_types != 0 || table->shape.empty() ? config_.token_types : table->shape.front();
       ACC_TRY(const WeightId weight, builder_.weight(types, {rows, width}));
-      x = builder_.add(RowEmbedding{.x = x, .table = weight, .row = 0}, "type_sum", width);
+      if (is_cross_encoder()) x = builder_.add(SegmentEmbedding{.x = x, .table = weight}, "type_sum", width);
+      else x = builder_.add(RowEmbedding{.x = x, .table = weight, .row = 0}, "type_sum", width);
     }
     return norm(x, names_.top("token_embd_norm", "embeddings.LayerNorm"), "embedding_norm");
   }
@@ -112,11 +133,24 @@ class BertBuilder {
     return norm(sum, names_.layer(layer, "layer_output_norm", "output.LayerNorm"), at(layer, "output_norm"));
   }
 
+  Result<ValueId> score(ValueId x) {
+    const uint64_t width = config_.width;
+    const std::string pooler = names_.top("", "pooler.dense");
+    ACC_TRY(const WeightId dense, builder_.weight(pooler + ".weight", {width, width}));
+    ACC_TRY(const WeightId dense_bias, builder_.weight(pooler + ".bias", {width}));
+    ACC_TRY(const WeightId classifier, builder_.weight("classifier.weight", {config_.labels, width}));
+    ACC_TRY(const WeightId classifier_bias, builder_.weight("classifier.bias", {config_.labels}));
+    x = builder_.add(Linear{.x = x, .weight = dense, .bias = dense_bias}, "pooler", width);
+    x = builder_.add(Activate{.x = x, .activation = Activation::kTanh}, "pooled", width);
+    return builder_.add(Linear{.x = x, .weight = classifier, .bias = classifier_bias}, "score", config_.labels);
+  }
+
   /// What sits on top of the hidden states, or repeats what is known.
   void leave_out_heads() {
     const std::string prefix = names_.top("", "");
     builder_.ignore(prefix + "embeddings.position_ids", "positions are counted, not stored");
     for (const char* tensor : {"pooler.dense.weight", "pooler.dense.bias"}) {
+      if (is_cross_encoder()) continue;
       builder_.ignore(prefix + tensor, "the pooler feeds next-sentence prediction; embeddings pool the hidden states");
     }
     for (const char* tensor : {"cls.predictions.bias", "cls.predictions.transform.dense.weight", "cls.predictions.transform.dense.bias",

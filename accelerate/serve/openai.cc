@@ -1,22 +1,21 @@
 #include "accelerate/serve/openai.h"
 
-#include <atomic>
 #include <cmath>
-#include <future>
 #include <iterator>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "accelerate/base/log.h"
+#include "accelerate/engine/matryoshka.h"
+#include "accelerate/serve/find_model.h"
 #include "accelerate/serve/follow.h"
 #include "accelerate/serve/openai_parse.h"
 #include "accelerate/serve/openai_write.h"
+#include "accelerate/serve/watched.h"
 
 namespace accelerate {
 namespace {
-
-constexpr std::string_view kTargetHeader = "ipfs-accelerate-target";
 
 Error stopped_by_server() {
   return {ErrorCode::kUnavailable, "[openai] an answer ends by itself; got a server that is stopping; try again later"};
@@ -144,18 +143,6 @@ std::vector<std::shared_ptr<Stream>> start_answers(Endpoint& endpoint, std::span
   return streams;
 }
 
-// Runs embed() beside this thread, which watches the client meanwhile. Nothing when the client left.
-std::optional<Result<EmbedReply>> embed_watched(Endpoint& endpoint, std::span<const EmbedInput> inputs, ResponseWriter& writer) {
-  std::atomic<bool> stop{false};
-  std::future<Result<EmbedReply>> work = std::async(std::launch::async, [&] { return endpoint.embed(inputs, &stop); });
-  while (work.wait_for(kClientPoll) != std::future_status::ready) {
-    if (!stop && writer.client_gone()) stop = true;  // and wait: the work borrows what is on this stack
-  }
-  Result<EmbedReply> reply = work.get();
-  if (stop) return std::nullopt;
-  return reply;
-}
-
 Result<void> check_finite(const EmbedReply& reply) {
   for (size_t i = 0; i < reply.vectors.size(); ++i) {
     for (const float value : reply.vectors[i]) {
@@ -197,16 +184,7 @@ bool Responder::begin_events(std::string_view target) const {
                                    {std::string(kTargetHeader), std::string(target)}});
 }
 
-Parsed<std::shared_ptr<Endpoint>> OpenAiDoor::find(const std::string& name) const {
-  if (std::shared_ptr<Endpoint> endpoint = models_.find(name)) return endpoint;
-  std::string names;
-  for (const auto& endpoint : models_.list()) names += (names.empty() ? "" : ", ") + endpoint->info().name;
-  return ApiError{.status = 404,
-                  .message = fmt::format("[openai] 'model' names a model that is served here; got '{}'; try {}",
-                                         name, names.empty() ? "again when one is loaded" : names),
-                  .param = "model",
-                  .code = "model_not_found"};
-}
+Parsed<std::shared_ptr<Endpoint>> OpenAiDoor::find(const std::string& name) const { return find_model(models_, name); }
 
 void OpenAiDoor::list_models(const Responder& to) const {
   std::vector<EndpointInfo> infos;
@@ -263,13 +241,23 @@ void OpenAiDoor::embeddings(std::string_view body, const Responder& to) const {
   if (!parsed.ok()) return void(to.fail(parsed.error()));
   Parsed<std::shared_ptr<Endpoint>> endpoint = find(parsed->model);
   if (!endpoint.ok()) return void(to.fail(endpoint.error()));
-  if (to.model != nullptr) *to.model = (*endpoint)->info().name;
-  const std::optional<Result<EmbedReply>> reply = embed_watched(**endpoint, parsed->inputs, to.writer);
+  const EndpointInfo& info = (*endpoint)->info();
+  if (to.model != nullptr) *to.model = info.name;
+  if (parsed->dimensions && info.embedding_width > 0) {
+    if (const Result<void> fits = check_dimensions(info, *parsed->dimensions); !fits) {
+      ApiError refusal = api_error(fits.error());
+      refusal.param = "dimensions";
+      return void(to.fail(refusal));
+    }
+  }
+  std::optional<Result<EmbedReply>> reply =
+      watched(to.writer, [&](const std::atomic<bool>& stop) { return (*endpoint)->embed(parsed->inputs, &stop); });
   if (!reply) return;
   if (!*reply) return void(to.fail(api_error(reply->error(), "input")));
-  const EmbedReply& vectors = reply->value();
+  EmbedReply& vectors = reply->value();
+  if (parsed->dimensions) cut_embeddings(vectors, *parsed->dimensions);
   if (const Result<void> finite = check_finite(vectors); !finite) return void(to.fail(api_error(finite.error())));
-  to.json(embeddings_json(vectors, (*endpoint)->info().name, parsed->base64), {{std::string(kTargetHeader), vectors.served_by}});
+  to.json(embeddings_json(vectors, info.name, parsed->base64), {{std::string(kTargetHeader), vectors.served_by}});
 }
 
 }  // namespace accelerate

@@ -16,6 +16,8 @@
 
 namespace accelerate {
 
+inline constexpr std::string_view kTargetHeader = "ipfs-accelerate-target";
+
 /// A ResponseWriter with the headers that every answer here has.
 struct Responder {
   ResponseWriter& writer;

@@ -10,6 +10,7 @@
 #include "accelerate/base/json.h"
 #include "accelerate/base/limits.h"
 #include "accelerate/serve/fields.h"
+#include "accelerate/serve/json_body.h"
 #include "accelerate/serve/parse_format.h"
 
 namespace accelerate {
@@ -18,20 +19,6 @@ namespace {
 constexpr int64_t kTokensMax = std::numeric_limits<int32_t>::max();
 constexpr int64_t kPriorityMax = 1'000'000;
 
-Parsed<Json> parse_body(std::string_view text) {
-  Result<Json> body = parse_json(text, {.where = "openai", .bytes_max = limits::kRequestBytesMax, .depth_max = kJsonDepthMax,
-                                         .values_max = kJsonValuesMax});
-  if (!body) {
-    // Too large is 413 here; the engine's "exhausted" would be 429, which invites a retry.
-    const int status = body.error().code == ErrorCode::kResourceExhausted ? 413 : 400;
-    return ApiError{.status = status, .message = body.error().message, .param = "", .code = ""};
-  }
-  if (!body->is_object()) {
-    return ApiError{.message = fmt::format("[openai] a request body is a JSON object; got {}", json_kind(*body)), .param = "", .code = ""};
-  }
-  return std::move(*body);
-}
-
 bool is_empty(const Json& value) { return (value.is_array() || value.is_object()) && value.empty(); }
 bool is_text_list(const Json& value) { return value.is_array() && value.size() == 1 && value[0] == "text"; }
 bool is_none(const Json& value) { return value == "none"; }
@@ -39,12 +26,7 @@ bool is_none_or_auto(const Json& value) { return value == "none" || value == "au
 bool is_medium(const Json& value) { return value == "medium"; }
 bool never(const Json&) { return false; }
 
-// Members of OpenAI's API that change the answer and are not done here. `harmless` = that value asks for nothing.
-struct Refusal {
-  std::string_view name;
-  bool (*harmless)(const Json&);
-  std::string_view why;
-};
+// Members of OpenAI's API that change the answer and are not done here.
 constexpr std::array kChatRefusals = {
     Refusal{"tools", is_empty, "no tool calls yet"},
     Refusal{"tool_choice", is_none_or_auto, "no tool calls yet"},
@@ -59,17 +41,6 @@ constexpr std::array kChatRefusals = {
 constexpr std::array kCompletionRefusals = {
     Refusal{"suffix", never, "nothing is inserted"},
 };
-constexpr std::array kEmbeddingRefusals = {
-    Refusal{"dimensions", never, "vectors have the width of the model"},
-};
-
-template <size_t kCount>
-void refuse(Fields& fields, const std::array<Refusal, kCount>& refusals) {
-  for (const Refusal& refusal : refusals) {
-    const Json* value = fields.find(refusal.name);
-    if (value != nullptr && !refusal.harmless(*value)) fields.fail(unsupported_parameter(refusal.name, refusal.why));
-  }
-}
 
 void read_model(Fields& fields, std::string& model) {
   fields.string("model", model);
@@ -347,9 +318,15 @@ Parsed<EmbeddingsRequest> parse_embeddings(std::string_view text) {
     fields.fail(invalid_value("encoding_format", "is \"float\" or \"base64\"", fmt::format("\"{}\"", format)));
   }
   out.base64 = format == "base64";
-  refuse(fields, kEmbeddingRefusals);
+  fields.integer("dimensions", {.low = 1, .high = kTokensMax}, out.dimensions);
   if (fields.problem()) return *fields.problem();
   return out;
+}
+
+void read_message_list(Fields& fields, std::vector<Message>& messages) { read_messages(fields, messages); }
+
+void read_token_ids(Fields& fields, const Json& list, const std::string& path, std::vector<uint32_t>& tokens) {
+  read_tokens(fields, list, path, tokens);
 }
 
 }  // namespace accelerate

@@ -8,6 +8,7 @@
 // Unknown members are ignored. Extensions: top_k, min_p, repetition_penalty and grammar (parse_format.h). Never throws, whatever the bytes (tests/serve/request_fuzz.cc).
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,6 +46,7 @@ struct EmbeddingsRequest {
   std::string model;
   std::vector<EmbedInput> inputs;
   bool base64 = false;  // else numbers
+  std::optional<uint32_t> dimensions;  // numbers of a vector that are kept; engine/matryoshka.h
 };
 
 Parsed<ChatRequest> parse_chat(std::string_view body);

@@ -16,13 +16,15 @@
 #include "accelerate/serve/health.h"
 #include "accelerate/serve/openai.h"
 #include "accelerate/serve/openai_write.h"
+#include "accelerate/serve/rerank_route.h"
+#include "accelerate/serve/text_routes.h"
 
 namespace accelerate {
 namespace {
 
 constexpr std::string_view kModelPrefix = "/v1/models/";
 
-enum class Route { kModels, kModel, kChat, kCompletions, kEmbeddings, kHealth };
+enum class Route { kModels, kModel, kChat, kCompletions, kEmbeddings, kRerank, kTokenize, kDetokenize, kApplyTemplate, kHealth };
 
 struct RouteEntry {
   std::string_view path;
@@ -34,6 +36,11 @@ constexpr std::array kRoutes = {
     RouteEntry{"/v1/chat/completions", "POST", Route::kChat},
     RouteEntry{"/v1/completions", "POST", Route::kCompletions},
     RouteEntry{"/v1/embeddings", "POST", Route::kEmbeddings},
+    RouteEntry{"/v1/rerank", "POST", Route::kRerank},
+    RouteEntry{"/rerank", "POST", Route::kRerank},
+    RouteEntry{"/tokenize", "POST", Route::kTokenize},
+    RouteEntry{"/detokenize", "POST", Route::kDetokenize},
+    RouteEntry{"/apply-template", "POST", Route::kApplyTemplate},
     RouteEntry{"/health", "GET", Route::kHealth},
 };
 
@@ -157,6 +164,10 @@ void Server::State::answer(const RouteEntry& entry, const HttpRequest& request, 
     case Route::kChat: return door.chat(request.body, to);
     case Route::kCompletions: return door.completion(request.body, to);
     case Route::kEmbeddings: return door.embeddings(request.body, to);
+    case Route::kRerank: return rerank_route(models, request.body, to);
+    case Route::kTokenize: return tokenize_route(models, request.body, to);
+    case Route::kDetokenize: return detokenize_route(models, request.body, to);
+    case Route::kApplyTemplate: return apply_template_route(models, request.body, to);
     case Route::kModel: {
       const std::optional<std::string> name = percent_decode(std::string_view(request.path).substr(kModelPrefix.size()));
       if (name) return door.show_model(*name, to);

@@ -268,6 +268,31 @@ Result<std::vector<uint32_t>> Tokenizer::encode(std::string_view text, const Enc
   return ids;
 }
 
+Result<PairTokens> Tokenizer::encode_pair(std::string_view first, std::string_view second, const PairOptions& options) const {
+  if (!state_->handle || !state_->processor_adds_special) {
+    return Error{ErrorCode::kUnimplemented, "[text] pairs go through a tokenizer.json's pair template; got a tokenizer made from a vocabulary"};
+  }
+  for (const std::string_view text : {first, second}) {
+    if (text.size() > limits::kTextBytesMax) {
+      return Error{ErrorCode::kResourceExhausted, fmt::format("[text] a text may have {} bytes; got {}", limits::kTextBytesMax, text.size())};
+    }
+    if (const size_t valid = utf8_valid_prefix(text); valid != text.size()) {
+      return Error{ErrorCode::kInvalidArgument, fmt::format("[text] a text must be UTF-8; got ill-formed bytes at offset {}", valid)};
+    }
+  }
+  Received received;
+  text_tokenizer_encode_pair(state_->handle.get(), {bytes_of(first), first.size()}, {bytes_of(second), second.size()},
+                             std::max(options.second_tokens_max, 1u), TEXT_ENCODE_ADD_SPECIAL, receive, &received);
+  if (received.status != TEXT_OK) {
+    return Error{received.status == TEXT_PANICKED ? ErrorCode::kInternal : ErrorCode::kInvalidArgument,
+                 fmt::format("[text] the pair must be tokenizable; got: {}", received.bytes)};
+  }
+  std::vector<uint32_t> values(received.bytes.size() / sizeof(uint32_t));
+  CHECK(values.size() >= 2, "a pair comes behind its two numbers");
+  std::memcpy(values.data(), received.bytes.data(), values.size() * sizeof(uint32_t));
+  return PairTokens{.tokens = {values.begin() + 2, values.end()}, .second_begin = values[0], .second_tokens = values[1]};
+}
+
 std::string Tokenizer::decode(std::span<const uint32_t> ids, const DecodeOptions& options) const {
   if (!bytes_add_up()) {
     Received received;

@@ -33,6 +33,16 @@ struct EncodeOptions {
   uint32_t tokens_max = 0;
 };
 
+struct PairOptions {
+  uint32_t second_tokens_max = UINT32_MAX;  // the second text is cut to so many tokens; at least 1
+};
+/// Two texts as a cross-encoder reads them: "[CLS] query [SEP] document [SEP]".
+struct PairTokens {
+  std::vector<uint32_t> tokens;
+  uint32_t second_begin = 0;   // where the token types change from 0 to 1
+  uint32_t second_tokens = 0;  // of the second text before it was cut
+};
+
 struct DecodeOptions {
   bool skip_special = true;  // control tokens give no text
 };
@@ -48,6 +58,9 @@ class Tokenizer {
 
   /// invalid_argument: ill-formed UTF-8; resource_exhausted: over limits::kTextBytesMax; out_of_range: over tokens_max.
   Result<std::vector<uint32_t>> encode(std::string_view text, const EncodeOptions& options = {}) const;
+  /// Through the tokenizer.json's own pair template; control tokens spelled in the texts stay text. unimplemented for a
+  /// tokenizer made from a vocabulary, which has no such template; other errors as encode().
+  Result<PairTokens> encode_pair(std::string_view first, std::string_view second, const PairOptions& options = {}) const;
   /// The bytes of `ids`: may begin or end inside a character (see utf8.h). Ids outside the vocabulary give nothing.
   std::string decode(std::span<const uint32_t> ids, const DecodeOptions& options = {}) const;
 

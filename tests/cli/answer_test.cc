@@ -40,7 +40,7 @@ class Talker : public Endpoint {
   }
   Result<EmbedReply> embed(std::span<const EmbedInput>, const std::atomic<bool>*) override { return Error{ErrorCode::kUnimplemented, ""}; }
   Result<std::vector<uint32_t>> tokenize(std::string_view, const TokenizeOptions&) const override { return Error{ErrorCode::kUnimplemented, ""}; }
-  Result<std::string> detokenize(std::span<const uint32_t>) const override { return Error{ErrorCode::kUnimplemented, ""}; }
+  Result<std::string> detokenize(std::span<const uint32_t>, const DetokenizeOptions&) const override { return Error{ErrorCode::kUnimplemented, ""}; }
   Result<void> check_health() override { return {}; }
   EndpointStats stats() const override { return {}; }
   void close() override {}

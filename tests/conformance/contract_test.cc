@@ -323,7 +323,7 @@ TEST_P(EncoderContract, BadInputsAreRefusedByTheirIndex) {
       {&unknown, ErrorCode::kInvalidArgument}, {&empty, ErrorCode::kInvalidArgument}, {&long_one, ErrorCode::kOutOfRange}};
   for (const auto& [bad, code] : cases) {
     Silent sink;
-    const TokenSpan inputs[] = {good, *bad};
+    const EncoderInput inputs[] = {TokenSpan(good), TokenSpan(*bad)};
     const Result<void> ran = (*program)->encode(inputs, EncodeOutput::kPooled, sink, {});
     ASSERT_FALSE(ran);
     EXPECT_EQ(ran.error().code, code) << to_string(ran.error());
@@ -331,7 +331,7 @@ TEST_P(EncoderContract, BadInputsAreRefusedByTheirIndex) {
   }
   Silent sink;
   const std::atomic<bool> stop{true};
-  const TokenSpan inputs[] = {good};
+  const EncoderInput inputs[] = {TokenSpan(good)};
   const Result<void> stopped = (*program)->encode(inputs, EncodeOutput::kPooled, sink, {.stop = &stop});
   ASSERT_FALSE(stopped);
   EXPECT_EQ(stopped.error().code, ErrorCode::kCancelled);

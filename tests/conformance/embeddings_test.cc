@@ -38,7 +38,7 @@ TEST_P(Embeddings, MiniLM) {
   for (const Precision precision : {Precision::kExact, Precision::kDefault}) {
     auto program = compile_encoder(GetParam(), *model, {.precision = precision});
     ASSERT_TRUE(program) << to_string(program.error());
-    std::vector<TokenSpan> inputs;
+    std::vector<EncoderInput> inputs;
     for (const EmbeddingGolden& golden : goldens) inputs.emplace_back(golden.tokens);
     Vectors together;
     const Result<void> ran = (*program)->encode(inputs, EncodeOutput::kPooled, together, {});

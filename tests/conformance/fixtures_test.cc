@@ -121,7 +121,7 @@ TEST_P(EncoderFixture, HiddenRowsAndPooledVectorsAloneAndTogether) {
     const std::shared_ptr<const Model> model = open_fixture(goldens.front().model);
     auto program = compile_encoder(GetParam(), model, {.precision = mode.precision});
     ASSERT_TRUE(program) << to_string(program.error());
-    std::vector<TokenSpan> together;
+    std::vector<EncoderInput> together;
     for (int round = 0; round < 5; ++round) {
       for (const EncoderGolden& golden : goldens) together.emplace_back(golden.tokens);
     }
@@ -139,7 +139,7 @@ TEST_P(EncoderFixture, HiddenRowsAndPooledVectorsAloneAndTogether) {
       EXPECT_LE(relative_error(pooled.matrices[i].values, vector), mode.bound) << mode.name << " " << i;
     }
     for (const EncoderGolden& golden : goldens) {
-      const TokenSpan alone[] = {golden.tokens};
+      const EncoderInput alone[] = {TokenSpan(golden.tokens)};
       Collected one;
       ASSERT_TRUE((*program)->encode(alone, EncodeOutput::kHidden, one, {}));
       EXPECT_LE(relative_error(one.matrices.at(0).values, golden.hidden), mode.bound);

@@ -88,6 +88,18 @@ std::vector<EncoderGolden> encoder_goldens() {
   return goldens;
 }
 
+std::vector<CrossEncoderGolden> cross_encoder_goldens() {
+  const Json json = read_json(data_folder() / "fixtures" / "goldens.json");
+  std::vector<CrossEncoderGolden> goldens;
+  for (const Json& model : json.at("cross_encoders")) {
+    for (const Json& one : model.at("pairs")) {
+      goldens.push_back({.model = model.at("model"), .query = one.at("query"), .document = one.at("document"), .tokens = one.at("tokens"),
+                         .second_begin = one.at("second_begin"), .logit = one.at("logit")});
+    }
+  }
+  return goldens;
+}
+
 TopkGolden topk_golden(const std::string& model) {
   Bytes bytes(read_text(data_folder() / "logits" / (model + ".topk")));
   if (bytes.take<uint32_t>() != 0x4B504F54 || bytes.take<uint32_t>() != 1) throw std::runtime_error("no TOPK file of version 1");

@@ -30,6 +30,15 @@ struct EncoderGolden {
 };
 std::vector<EncoderGolden> encoder_goldens();
 
+/// Pairs through a cross-encoder's own tokenizer, and the logit of its head.
+struct CrossEncoderGolden {
+  std::string model, query, document;
+  std::vector<uint32_t> tokens;
+  uint32_t second_begin = 0;
+  float logit = 0;
+};
+std::vector<CrossEncoderGolden> cross_encoder_goldens();
+
 /// Next-token distributions of a real model: per prompt and position the `k` largest log-probabilities and the rest.
 struct TopkGolden {
   uint32_t prompts = 0, positions = 0, k = 0, vocabulary = 0;

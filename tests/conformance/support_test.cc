@@ -29,13 +29,16 @@ std::vector<Row> rows() {
   std::vector<std::string> names;
   for (const DecoderGolden& golden : decoder_goldens()) names.push_back(golden.model);
   names.push_back(encoder_goldens().front().model);
+  names.push_back(cross_encoder_goldens().front().model);
   std::map<std::tuple<std::string, std::string, DType>, Row> sorted;
   for (const std::string& name : names) {
     const auto model = open_fixture(name);
     const bool gguf = model->format.starts_with("gguf");
     const DType type = model->main_dtype();
-    sorted[{model->graph->family, gguf ? "GGUF" : "safetensors", type}] =
-        {model->graph->family, gguf ? "GGUF" : "safetensors", std::string(dtype_traits(type).name), model};
+    const bool scores = std::get<Output>(model->graph->ops.back()).kind == Output::Kind::kHead;
+    const std::string family = model->graph->family + (scores ? " cross-encoder" : "");
+    sorted[{family, gguf ? "GGUF" : "safetensors", type}] =
+        {family, gguf ? "GGUF" : "safetensors", std::string(dtype_traits(type).name), model};
   }
   std::vector<Row> result;
   for (auto& [key, row] : sorted) result.push_back(std::move(row));

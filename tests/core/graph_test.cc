@@ -53,6 +53,7 @@ Sample every_op() {
   const ValueId active = s.value("active", kWidth);
   s.graph.ops.push_back(Activate{.x = layered, .out = active});                                                                 // 14
   s.graph.ops.push_back(Output{.kind = Output::Kind::kLogits, .x = active, .head = s.weight("head", {kVocabulary, kWidth})});   // 15
+  s.graph.ops.push_back(SegmentEmbedding{.x = active, .table = s.weight("segments", {2, kWidth}), .out = s.value("segmented", kWidth)});  // 16
   return s;
 }
 
@@ -100,7 +101,7 @@ TEST(Graph, BrokenWiringIsRefused) {
       {"writes twice", 10, [](Sample& s) { s.op<Add>(10).out = s.op<RmsNorm>(3).out; }},
       {"names a weight out of range", 3, [](Sample& s) { s.op<RmsNorm>(3).weight = {999}; }},
       {"names a bias out of range", 4, [](Sample& s) { s.op<Linear>(4).bias = WeightId{999}; }},
-      {"has no output", kNoOp, [](Sample& s) { s.graph.ops.pop_back(); }},
+      {"has no output", kNoOp, [](Sample& s) { s.graph.ops.erase(s.graph.ops.begin() + 15); }},
       {"has two outputs", kNoOp, [](Sample& s) { s.graph.ops.push_back(s.graph.ops.back()); }},
       {"is empty", kNoOp, [](Sample& s) { s.graph.ops.clear(); }},
       {"names a missing tensor", kNoOp, [](Sample& s) { s.model.tensors.erase(s.model.tensors.begin()); }, ErrorCode::kDataLoss},
@@ -120,6 +121,8 @@ TEST(Graph, SizesThatDisagreeAreRefused) {
       {"too few positions", 1, [](Sample& s) { s.op<PositionEmbedding>(1).offset = 3; }},
       {"an offset that wraps", 1, [](Sample& s) { s.op<PositionEmbedding>(1).offset = UINT32_MAX; }},
       {"a row outside the table", 2, [](Sample& s) { s.op<RowEmbedding>(2).row = 2; }},
+      {"a segment without a row", 16, [](Sample& s) { shape_of(s, s.op<SegmentEmbedding>(16).table)[0] = 1; }},
+      {"scores with a head", 15, [](Sample& s) { s.op<Output>(15).kind = Output::Kind::kHead; }},
       {"norm weight of another width", 3, [](Sample& s) { shape_of(s, s.op<RmsNorm>(3).weight) = {4}; }},
       {"groups that do not divide the width", 7, [](Sample& s) { s.op<RmsNorm>(7).group = 3; }},
       {"groups wider than the width", 7, [](Sample& s) { s.op<RmsNorm>(7).group = 16; }},
@@ -215,6 +218,8 @@ TEST(GraphHash, EverythingThatComputesCounts) {
       [](Sample& s) { s.op<Activate>(14).activation = Activation::kSilu; },
       [](Sample& s) { s.op<Output>(15).softcap = 30; },
       [](Sample& s) { s.op<Output>(15).kind = Output::Kind::kHidden; },
+      [](Sample& s) { s.op<Output>(15).kind = Output::Kind::kHead; },
+      [](Sample& s) { s.op<SegmentEmbedding>(16).table = s.op<RowEmbedding>(2).table; },
       [](Sample& s) { std::swap(s.graph.ops[5], s.graph.ops[6]); },
   };
   std::set<std::string> hashes;

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <future>
+#include <numeric>
 #include <regex>
 #include <set>
 #include <thread>
@@ -377,6 +379,33 @@ TEST_F(DecoderEndpointTest, TokenizeAndBack) {
   EXPECT_GT(plain->size(), special->size());
   EXPECT_EQ(*endpoint->detokenize(*plain), "a <|im_end|> b");
   EXPECT_FALSE(endpoint->tokenize("\xff", {}));
+  EXPECT_EQ(*endpoint->detokenize(*special), "a  b");
+  EXPECT_EQ(*endpoint->detokenize(*special, {.skip_special = false}), "a <|im_end|> b");
+  EXPECT_EQ(endpoint->detokenize(std::vector<uint32_t>{280}).error().code, ErrorCode::kInvalidArgument);
+  const auto pieces = endpoint->token_pieces(*special);
+  ASSERT_TRUE(pieces);
+  EXPECT_EQ(pieces->size(), special->size());
+  EXPECT_EQ(std::accumulate(pieces->begin(), pieces->end(), std::string()), "a <|im_end|> b");
+  EXPECT_EQ(endpoint->token_pieces(std::vector<uint32_t>{280}).error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST_F(DecoderEndpointTest, TheTemplateAsTextAndAsTheTokensOfAPrompt) {
+  const auto endpoint = make(counting());
+  const std::vector<Message> messages = {{.role = "user", .content = "hi <|im_end|>", .tool_calls = {}, .tool_call_id = "", .name = ""}};
+  const auto text = endpoint->apply_template(messages, {}), closed = endpoint->apply_template(messages, {.add_generation_prompt = false});
+  ASSERT_TRUE(text) << to_string(text.error());
+  ASSERT_TRUE(closed);
+  EXPECT_EQ(*text, "<|im_start|>user\nhi <|im_end|><|im_end|>\n<|im_start|>assistant\n");
+  EXPECT_EQ(*closed, "<|im_start|>user\nhi <|im_end|><|im_end|>\n");
+  const auto tokens = endpoint->tokenize_chat(messages, {}), fewer = endpoint->tokenize_chat(messages, {.add_generation_prompt = false});
+  ASSERT_TRUE(tokens);
+  ASSERT_TRUE(fewer);
+  EXPECT_GT(tokens->size(), fewer->size());
+  EXPECT_EQ(std::count(tokens->begin(), tokens->end(), 2u), 1) << "the user's <|im_end|> is text";
+  const auto stream = endpoint->generate({.messages = messages, .max_tokens = 1});
+  ASSERT_TRUE(stream);
+  read_all(**stream);
+  EXPECT_EQ((*stream)->result()->usage.prompt_tokens, tokens->size());
 }
 
 }  // namespace

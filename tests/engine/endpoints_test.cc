@@ -25,6 +25,9 @@ TEST(Endpoints, TheKindOfProgramDecides) {
   const auto vectors = make_endpoint(parts_of(fixture_model("bert_hf"), std::make_unique<FakeEncoder>()));
   ASSERT_TRUE(vectors) << to_string(vectors.error());
   EXPECT_EQ((*vectors)->info().kind, ProgramKind::kEncoder);
+  EXPECT_EQ(*(*vectors)->token_pieces(std::vector<uint32_t>{2}), std::vector<std::string>{"[CLS]"});
+  EXPECT_EQ(*(*vectors)->detokenize(std::vector<uint32_t>{2, 3}, {.skip_special = false}), "[CLS] [SEP]");
+  EXPECT_FALSE((*vectors)->info().matryoshka);
 }
 
 TEST(Endpoints, OtherKindsAreRefused) {

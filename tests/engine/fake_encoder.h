@@ -23,7 +23,7 @@ class FakeEncoder final : public EncoderProgram {
 
   uint64_t memory_bytes() const override { return 0; }
   EncoderLimits limits() const override { return {.tokens_max = kTokensMax, .batch_tokens_max = 256, .width = kWidth}; }
-  Result<void> encode(std::span<const TokenSpan> inputs, EncodeOutput, MatrixSink& sink, const StepControl& control) override {
+  Result<void> encode(std::span<const EncoderInput> inputs, EncodeOutput, MatrixSink& sink, const StepControl& control) override {
     if (inside_.exchange(true)) ++overlaps;
     ++calls;
     std::this_thread::yield();
@@ -31,7 +31,7 @@ class FakeEncoder final : public EncoderProgram {
     if (error) return *error;
     if (control.should_stop()) return Error{ErrorCode::kCancelled, "[test] stopped"};
     for (size_t i = 0; i < inputs.size(); ++i) {
-      const std::vector<float> vector = vector_of({inputs[i].begin(), inputs[i].end()});
+      const std::vector<float> vector = vector_of({inputs[i].tokens.begin(), inputs[i].tokens.end()});
       sink.matrix(i, vector, 1, kWidth);
     }
     return {};

@@ -14,7 +14,7 @@ using reference::Rows;
 constexpr double kExactBound = 2e-5;
 
 std::vector<Rows> encode(EncoderProgram& encoder, const std::vector<std::vector<uint32_t>>& texts, EncodeOutput output) {
-  const std::vector<TokenSpan> spans(texts.begin(), texts.end());
+  const std::vector<EncoderInput> spans(texts.begin(), texts.end());
   harness::Matrices sink;
   const auto done = encoder.encode(spans, output, sink, {});
   EXPECT_TRUE(done.ok()) << done.error().message;
@@ -99,6 +99,30 @@ TEST(HostEncoder, ADecodersHiddenRowsWork) {
   for (size_t i = 0; i < texts.size(); ++i) EXPECT_LT(relative_error(got[i], pooled(oracle.run(texts[i]), Pooling::kLast, false)), kExactBound) << i;
 }
 
+TEST(HostEncoder, AHeadScoresTheFirstRowWithSegmentsSeen) {
+  for (const uint32_t labels : {1u, 3u, 17u}) {
+    const auto model = tiny::bert({}, Pooling::kNone, false, labels);
+    const auto encoder = compile_encoder(model, {.threads = 2});
+    EXPECT_EQ(encoder->limits().labels, labels);
+    EXPECT_EQ(encoder->limits().width, 0u);
+    const auto texts = some_texts();
+    std::vector<EncoderInput> pairs;
+    for (const auto& text : texts) pairs.emplace_back(TokenSpan(text), static_cast<uint32_t>(text.size() / 3));
+    pairs.emplace_back(TokenSpan(texts[4]));  // the same tokens, all of the first segment
+    harness::Matrices sink;
+    const auto done = encoder->encode(pairs, EncodeOutput::kHead, sink, {});
+    ASSERT_TRUE(done.ok()) << done.error().message;
+    ASSERT_EQ(sink.results.size(), pairs.size());
+    reference::Interpreter oracle(*model);
+    for (size_t i = 0; i < pairs.size(); ++i) {
+      EXPECT_LT(relative_error(sink.results[i], oracle.run(pairs[i].tokens, pairs[i].second_begin)), kExactBound) << i;
+    }
+    EXPECT_NE(sink.results.back(), sink.results[4]) << "the segments count";
+    EXPECT_EQ(encoder->encode(pairs, EncodeOutput::kPooled, sink, {}).error().code, ErrorCode::kUnimplemented);
+    EXPECT_EQ(encoder->encode(pairs, EncodeOutput::kHidden, sink, {}).error().code, ErrorCode::kUnimplemented);
+  }
+}
+
 TEST(HostEncoder, RefusesByNamingTheRule) {
   const auto encoder = compile_encoder(tiny::bert({.context = 100}), {.context = 80});
   EXPECT_EQ(encoder->limits().tokens_max, 80u);
@@ -106,7 +130,7 @@ TEST(HostEncoder, RefusesByNamingTheRule) {
   harness::Matrices sink;
   const auto code = [&](const std::vector<uint32_t>& text, EncodeOutput output) {
     const std::vector<uint32_t> fine = {1, 2};
-    const TokenSpan spans[] = {fine, text};
+    const EncoderInput spans[] = {TokenSpan(fine), TokenSpan(text)};
     return encoder->encode(spans, output, sink, {}).error();
   };
   EXPECT_EQ(code({}, EncodeOutput::kPooled).code, ErrorCode::kInvalidArgument);
@@ -118,7 +142,7 @@ TEST(HostEncoder, RefusesByNamingTheRule) {
   EXPECT_TRUE(sink.results.empty());  // checked before anything ran
   const std::atomic<bool> stop{true};
   const std::vector<uint32_t> text(20, 1);
-  const TokenSpan span(text);
+  const EncoderInput span(text);
   EXPECT_EQ(encoder->encode({&span, 1}, EncodeOutput::kPooled, sink, {.stop = &stop}).error().code, ErrorCode::kCancelled);
   const auto unpooled = compile_encoder(tiny::bert({}, Pooling::kNone));
   EXPECT_EQ(unpooled->encode({&span, 1}, EncodeOutput::kPooled, sink, {}).error().code, ErrorCode::kUnimplemented);
@@ -129,7 +153,7 @@ TEST(HostEncoder, ResultsThatAreNoNumbersAreAnError) {
   kernels.add = [](const float*, const float*, float* out, size_t count) { std::fill_n(out, count, NAN); };
   const auto encoder = compile_encoder(tiny::bert({}), {.kernels = &kernels});
   const std::vector<uint32_t> text(20, 1);
-  const TokenSpan span(text);
+  const EncoderInput span(text);
   harness::Matrices sink;
   EXPECT_EQ(encoder->encode({&span, 1}, EncodeOutput::kPooled, sink, {}).error().code, ErrorCode::kInternal);
   EXPECT_TRUE(sink.results.empty());

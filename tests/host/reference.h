@@ -18,9 +18,10 @@ class Interpreter {
  public:
   explicit Interpreter(const Model& model) : model_(model), graph_(*model.graph) {}
 
-  /// The Output's rows for a whole sequence: logits of all positions, or hidden rows.
-  Rows run(std::span<const uint32_t> tokens) {
+  /// The Output's rows for a whole sequence: logits of all positions, hidden rows, or the head's one row.
+  Rows run(std::span<const uint32_t> tokens, size_t second_begin = SIZE_MAX) {
     tokens_ = tokens;
+    second_begin_ = second_begin;
     values_.assign(graph_.values.size(), {});
     for (const Op& op : graph_.ops) std::visit([&](const auto& o) { compute(o); }, op);
     return result_;
@@ -79,6 +80,9 @@ class Interpreter {
   }
   void compute(const RowEmbedding& o) {
     each(o.out, [&](size_t t, size_t i) { return value(o.x)[t][i] + table(o.table, o.row, i); });
+  }
+  void compute(const SegmentEmbedding& o) {
+    each(o.out, [&](size_t t, size_t i) { return value(o.x)[t][i] + table(o.table, t < second_begin_ ? 0 : 1, i); });
   }
   void compute(const RmsNorm& o) {
     const size_t group = o.group == 0 ? width(o.x) : o.group;
@@ -172,7 +176,8 @@ class Interpreter {
     each(o.out, [&](size_t t, size_t i) { return activation(o.activation, value(o.x)[t][i]); });
   }
   void compute(const Output& o) {
-    result_ = o.kind == Output::Kind::kHidden ? value(o.x) : product(value(o.x), *o.head, {});
+    result_ = o.kind == Output::Kind::kLogits ? product(value(o.x), *o.head, {}) : value(o.x);
+    if (o.kind == Output::Kind::kHead) result_.resize(1);
     if (o.softcap <= 0) return;
     for (auto& row : result_) {
       for (double& x : row) x = o.softcap * std::tanh(x / o.softcap);
@@ -182,6 +187,7 @@ class Interpreter {
   const Model& model_;
   const Graph& graph_;
   std::span<const uint32_t> tokens_;
+  size_t second_begin_ = SIZE_MAX;
   std::map<uint32_t, std::vector<float>> weights_;
   std::vector<Rows> values_;
   Rows result_;

@@ -173,12 +173,14 @@ inline std::shared_ptr<const Model> gemma(const Shape& s) {
   return b.finish();
 }
 
-/// As BERT: learned positions, token types, LayerNorm behind each sum, biases, GELU; attention without a cache.
-inline std::shared_ptr<const Model> bert(const Shape& s, Pooling pooling = Pooling::kMean, bool normalize = true) {
+/// As BERT: learned positions, token types, LayerNorm behind each sum, biases, GELU; attention without a cache. With `labels`
+/// the types are those of pairs and a classifier of so many labels is on top.
+inline std::shared_ptr<const Model> bert(const Shape& s, Pooling pooling = Pooling::kMean, bool normalize = true, uint32_t labels = 0) {
   Builder b(s.seed);
   const uint32_t q_width = s.heads * s.head_width;
   ValueId x = b.op(TokenEmbedding{.table = b.weight("embedding", {s.vocabulary, s.width}, s.dtype, 0.5f)}, s.width, "x");
-  x = b.op(RowEmbedding{.x = x, .table = b.weight("types", {2, s.width}), .row = 1}, s.width);
+  const WeightId types = b.weight("types", {2, s.width});
+  x = labels > 0 ? b.op(SegmentEmbedding{.x = x, .table = types}, s.width) : b.op(RowEmbedding{.x = x, .table = types, .row = 1}, s.width);
   x = b.op(PositionEmbedding{.x = x, .table = b.weight("positions", {s.context + 2, s.width}), .offset = 2}, s.width);
   const auto norm = [&](ValueId v, const std::string& name) {
     return b.op(LayerNorm{.x = v, .weight = b.weight(name + ".w", {s.width}, DType::kF32, 0.1f, 1.0f), .bias = b.weight(name + ".b", {s.width})}, s.width);
@@ -198,7 +200,8 @@ inline std::shared_ptr<const Model> bert(const Shape& s, Pooling pooling = Pooli
     x = norm(b.op(Add{.a = x, .b = mlp}, s.width), at + "mlp_norm");
   }
   x = b.op(Activate{.x = x, .activation = Activation::kTanh}, s.width);
-  b.output({.kind = Output::Kind::kHidden, .x = x});
+  if (labels > 0) x = b.op(Linear{.x = x, .weight = b.weight("classifier", {labels, s.width}), .bias = b.weight("classifier.b", {labels})}, labels);
+  b.output({.kind = labels > 0 ? Output::Kind::kHead : Output::Kind::kHidden, .x = x});
   b.graph().vocabulary = 0;
   b.graph().context = s.context;
   b.graph().pooling = pooling;

@@ -42,6 +42,7 @@ class FakeEndpoint final : public Endpoint {
   std::atomic<int> canaries{0};
 
   const EndpointInfo& info() const override { return info_; }
+  EndpointInfo& info_to_change() { return info_; }  // before it is served
 
   Result<std::shared_ptr<Stream>> generate(const Request& request) override {
     if (info_.kind == ProgramKind::kEncoder) return Error{ErrorCode::kUnimplemented, "[fake] an encoder generates no text"};
@@ -85,8 +86,50 @@ class FakeEndpoint final : public Endpoint {
     return reply;
   }
 
-  Result<std::vector<uint32_t>> tokenize(std::string_view, const TokenizeOptions&) const override { return std::vector<uint32_t>{1}; }
-  Result<std::string> detokenize(std::span<const uint32_t>) const override { return std::string("x"); }
+  // One token a byte; 256 in front with add_special, 257 behind where control tokens are not parsed.
+  Result<std::vector<uint32_t>> tokenize(std::string_view text, const TokenizeOptions& options) const override {
+    std::vector<uint32_t> tokens;
+    if (options.add_special) tokens.push_back(256);
+    for (const char c : text) tokens.push_back(static_cast<unsigned char>(c));
+    if (!options.parse_special) tokens.push_back(257);
+    return tokens;
+  }
+  Result<std::string> detokenize(std::span<const uint32_t> tokens, const DetokenizeOptions& options) const override {
+    std::string text;
+    for (const uint32_t token : tokens) {
+      if (token > 257) return Error{ErrorCode::kInvalidArgument, fmt::format("[fake] token ids are below 258; got {}", token)};
+      if (token < 256) text += static_cast<char>(token);
+      else if (!options.skip_special) text += "<special>";
+    }
+    return text;
+  }
+  Result<std::vector<std::string>> token_pieces(std::span<const uint32_t> tokens) const override {
+    std::vector<std::string> pieces;
+    for (const uint32_t token : tokens) pieces.push_back(token < 256 ? std::string(1, static_cast<char>(token)) : "<special>");
+    return pieces;
+  }
+  Result<std::string> apply_template(std::span<const Message> messages, const TemplateOptions& options) const override {
+    if (!info_.chat) return Endpoint::apply_template(messages, options);
+    std::string text;
+    for (const Message& message : messages) text += message.role + ":" + message.content + ";";
+    return text + (options.add_generation_prompt ? "assistant:" : "");
+  }
+  Result<std::vector<uint32_t>> tokenize_chat(std::span<const Message> messages, const TemplateOptions& options) const override {
+    ACC_TRY(const std::string text, apply_template(messages, options));
+    return tokenize(text, {.add_special = false, .parse_special = true});
+  }
+  // A document's score is its length, in a cross-encoder (no embedding width).
+  Result<RerankReply> rerank(const RerankInput& input, const std::atomic<bool>* stop) override {
+    if (info_.kind != ProgramKind::kEncoder || info_.embedding_width != 0) return Endpoint::rerank(input, stop);
+    RerankReply reply{.scores = {}, .prompt_tokens = 0, .served_by = info_.target, .score = "fake", .notes = {}};
+    for (const std::string& document : input.documents) {
+      if (document == "!long") return Error{ErrorCode::kOutOfRange, "[fake] a document is too long"};
+      reply.scores.push_back(static_cast<float>(document.size()));
+      reply.prompt_tokens += 5;
+    }
+    if (input.truncate) reply.notes.push_back("documents cut: none, but it was asked for");
+    return reply;
+  }
   Result<void> check_health() override {
     ++canaries;
     const auto end = std::chrono::steady_clock::now() + canary_time;

@@ -276,7 +276,10 @@ TEST(ParseEmbeddings, FormsAndFormats) {
 }
 
 TEST(ParseEmbeddings, Refusals) {
-  EXPECT_EQ(refusal(parse_embeddings(embeddings_body("\"a\"", "\"dimensions\":128"))).param, "dimensions");
+  for (const char* bad : {"0", "-1", "1.5", "\"8\"", "1e999"}) {
+    EXPECT_FALSE(parse_embeddings(embeddings_body("\"a\"", fmt::format("\"dimensions\":{}", bad))).ok()) << bad;
+  }
+  EXPECT_EQ(parse_embeddings(embeddings_body("\"a\"", "\"dimensions\":128"))->dimensions, 128u);
   EXPECT_EQ(refusal(parse_embeddings(embeddings_body("\"a\"", "\"encoding_format\":\"int8\""))).param, "encoding_format");
   EXPECT_EQ(refusal(parse_embeddings(embeddings_body("\"\""))).param, "input");
   EXPECT_EQ(refusal(parse_embeddings(embeddings_body("[\"a\",\"\"]"))).param, "input");

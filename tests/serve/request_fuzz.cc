@@ -1,4 +1,4 @@
-// libFuzzer: the bodies of the three POST routes from arbitrary bytes. What parses is checked against its promises.
+// libFuzzer: the bodies of the POST routes from arbitrary bytes. What parses is checked against its promises.
 //
 //   build/asan/request_fuzz -max_total_time=60 tests/serve/corpus/request
 #include <cmath>
@@ -7,6 +7,8 @@
 
 #include "accelerate/base/check.h"
 #include "accelerate/serve/openai_parse.h"
+#include "accelerate/serve/parse_rerank.h"
+#include "accelerate/serve/parse_text.h"
 
 namespace accelerate {
 namespace {
@@ -31,6 +33,23 @@ void check_refusal(const Parsed<T>& parsed) {
   CHECK(!error_json(parsed.error()).empty(), "a refusal can be written");
 }
 
+void other_routes(std::string_view body) {
+  Parsed<TokenizeRequest> tokenize = parse_tokenize(body);
+  check_refusal(tokenize);
+  if (tokenize.ok()) CHECK(tokenize->text.has_value() != !tokenize->messages.empty(), "a text or messages");
+  if (tokenize.ok() && tokenize->text) CHECK(tokenize->text->size() <= kTokenizeBytesMax, "a text of bounded size");
+  check_refusal(parse_detokenize(body));
+  Parsed<ApplyTemplateRequest> chat = parse_apply_template(body);
+  check_refusal(chat);
+  if (chat.ok()) CHECK(!chat->messages.empty(), "messages");
+  Parsed<RerankRequest> rerank = parse_rerank(body);
+  check_refusal(rerank);
+  if (!rerank.ok()) return;
+  CHECK(!rerank->input.query.empty(), "a query");
+  CHECK(!rerank->input.documents.empty() && rerank->input.documents.size() <= kRerankDocumentsMax, "documents counted");
+  CHECK(rerank->top_n.value_or(1) > 0 && rerank->input.document_tokens_max.value_or(1) > 0, "counts in range");
+}
+
 void one(std::string_view body) {
   Parsed<ChatRequest> chat = parse_chat(body);
   check_refusal(chat);
@@ -44,6 +63,8 @@ void one(std::string_view body) {
   Parsed<EmbeddingsRequest> embeddings = parse_embeddings(body);
   check_refusal(embeddings);
   if (embeddings.ok()) CHECK(!embeddings->inputs.empty(), "something to embed");
+  if (embeddings.ok()) CHECK(embeddings->dimensions.value_or(1) > 0, "dimensions in range");
+  other_routes(body);
 }
 
 }  // namespace

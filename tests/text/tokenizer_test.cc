@@ -213,5 +213,57 @@ TEST(Tokenizer, BuildsQuickly) {
   }
 }
 
+// A vocabulary of whole words and the given post-processor.
+Result<std::shared_ptr<const Tokenizer>> words_with(const std::string& post_processor) {
+  TokenizerSpec spec;
+  spec.tokenizer_json = R"({"version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "Whitespace"}, "decoder": null,
+    "post_processor": )" + post_processor + R"(, "model": {"type": "WordLevel", "unk_token": "?", "vocab": {"?": 0, "[C]": 1, "[S]": 2, "a": 3, "b": 4, "c": 5}}})";
+  return Tokenizer::create(spec);
+}
+
+std::string pair_template(const std::string& type_b) {
+  return R"({"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}}],
+    "pair": [{"SpecialToken": {"id": "[C]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "[S]", "type_id": 0}},
+             {"Sequence": {"id": "B", "type_id": )" + type_b + R"(}}, {"SpecialToken": {"id": "[S]", "type_id": )" + type_b + R"(}}],
+    "special_tokens": {"[C]": {"id": "[C]", "ids": [1], "tokens": ["[C]"]}, "[S]": {"id": "[S]", "ids": [2], "tokens": ["[S]"]}}})";
+}
+
+TEST(TokenizerPairs, GoThroughTheFilesOwnTemplate) {
+  const auto tokenizer = words_with(pair_template("1"));
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
+  const auto pair = (*tokenizer)->encode_pair("a b", "c a b");
+  ASSERT_TRUE(pair.ok()) << pair.error().message;
+  EXPECT_EQ(pair->tokens, (Ids{1, 3, 4, 2, 5, 3, 4, 2}));
+  EXPECT_EQ(pair->second_begin, 4u);
+  EXPECT_EQ(pair->second_tokens, 3u);
+  const auto cut = (*tokenizer)->encode_pair("a b", "c a b", {.second_tokens_max = 2});
+  EXPECT_EQ(cut->tokens, (Ids{1, 3, 4, 2, 5, 3, 2}));
+  EXPECT_EQ(cut->second_tokens, 3u) << "before it was cut";
+  EXPECT_EQ((*tokenizer)->encode_pair("", "")->tokens, (Ids{1, 2, 2}));
+  EXPECT_EQ((*tokenizer)->encode_pair("a", "\xff").error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST(TokenizerPairs, ATemplateWithoutSegmentsHasNoSecondBegin) {
+  const auto tokenizer = words_with(pair_template("0"));
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
+  const auto pair = (*tokenizer)->encode_pair("a", "b");
+  ASSERT_TRUE(pair.ok()) << pair.error().message;
+  EXPECT_EQ(pair->second_begin, pair->tokens.size());
+}
+
+TEST(TokenizerPairs, StrangeSegmentsAndVocabulariesAreRefused) {
+  const auto three = words_with(pair_template("2"));
+  ASSERT_TRUE(three.ok()) << three.error().message;
+  EXPECT_EQ((*three)->encode_pair("a", "b").error().code, ErrorCode::kInvalidArgument);
+  TokenizerSpec spec;
+  spec.vocabulary = TokenizerSpec::Vocabulary();
+  spec.vocabulary->model = "bert";
+  spec.vocabulary->tokens = {"[UNK]", "[CLS]", "[SEP]", "\u2581a"};
+  spec.unknown = 0;
+  const auto word_piece = Tokenizer::create(spec);
+  ASSERT_TRUE(word_piece.ok()) << word_piece.error().message;
+  EXPECT_EQ((*word_piece)->encode_pair("a", "a").error().code, ErrorCode::kUnimplemented);
+}
+
 }  // namespace
 }  // namespace accelerate

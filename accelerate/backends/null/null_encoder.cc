@@ -23,23 +23,23 @@ EncoderLimits NullEncoder::limits() const {
   return {.tokens_max = script_.context, .batch_tokens_max = script_.context, .width = kNullVectorWidth};
 }
 
-Result<void> NullEncoder::encode(std::span<const TokenSpan> inputs, EncodeOutput output, MatrixSink& sink, const StepControl& control) {
+Result<void> NullEncoder::encode(std::span<const EncoderInput> inputs, EncodeOutput output, MatrixSink& sink, const StepControl& control) {
   ACC_TRY_VOID(faults_.begin(control));
   if (faults_.now() == NullFault::kSlotError || faults_.now() == NullFault::kNan) {
     return Error{ErrorCode::kInternal, "[null] scripted fault of an input"};
   }
   if (output == EncodeOutput::kHead) return Error{ErrorCode::kUnimplemented, "[null] no head is scripted"};
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (inputs[i].empty()) return Error{ErrorCode::kInvalidArgument, fmt::format("[null] a text has at least one token; got none in input {}", i)};
-    if (inputs[i].size() > script_.context) {
-      return Error{ErrorCode::kOutOfRange, fmt::format("[null] a text has at most {} tokens; got {} in input {}", script_.context, inputs[i].size(), i)};
+    if (inputs[i].tokens.empty()) return Error{ErrorCode::kInvalidArgument, fmt::format("[null] a text has at least one token; got none in input {}", i)};
+    if (inputs[i].tokens.size() > script_.context) {
+      return Error{ErrorCode::kOutOfRange, fmt::format("[null] a text has at most {} tokens; got {} in input {}", script_.context, inputs[i].tokens.size(), i)};
     }
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
-    const size_t count = output == EncodeOutput::kPooled ? 1 : inputs[i].size();
+    const size_t count = output == EncodeOutput::kPooled ? 1 : inputs[i].tokens.size();
     rows_.resize(count * kNullVectorWidth);
     for (size_t row = 0; row < count; ++row) {
-      const TokenSpan seen = inputs[i].first(output == EncodeOutput::kPooled ? inputs[i].size() : row + 1);
+      const TokenSpan seen = inputs[i].tokens.first(output == EncodeOutput::kPooled ? inputs[i].tokens.size() : row + 1);
       fill_vector(std::accumulate(seen.begin(), seen.end(), uint64_t{0}), std::span(rows_).subspan(row * kNullVectorWidth, kNullVectorWidth));
     }
     sink.matrix(i, rows_, count, kNullVectorWidth);

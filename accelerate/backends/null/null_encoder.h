@@ -14,7 +14,7 @@ class NullEncoder final : public EncoderProgram {
   uint64_t memory_bytes() const override { return 0; }
   std::vector<std::string> notes() const override { return {"scripted vectors"}; }
   EncoderLimits limits() const override;
-  Result<void> encode(std::span<const TokenSpan> inputs, EncodeOutput output, MatrixSink& sink, const StepControl& control) override;
+  Result<void> encode(std::span<const EncoderInput> inputs, EncodeOutput output, MatrixSink& sink, const StepControl& control) override;
 
  private:
   NullScript script_;

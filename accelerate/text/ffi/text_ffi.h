@@ -49,6 +49,14 @@ void text_tokenizer_free(text_tokenizer* handle);
 /* UTF-8 text -> ids as native uint32_t. */
 int32_t text_tokenizer_encode(const text_tokenizer* handle, const uint8_t* data, size_t size, uint32_t flags,
                               text_sink sink, void* user);
+typedef struct text_bytes {
+  const uint8_t* data;
+  size_t size;
+} text_bytes;
+/* Two texts through the pair template, the second cut to `second_max` tokens -> uint32_t values: where the second one's
+ * token type begins, how many tokens it had before it was cut, then the ids. */
+int32_t text_tokenizer_encode_pair(const text_tokenizer* handle, text_bytes first, text_bytes second, uint32_t second_max,
+                                   uint32_t flags, text_sink sink, void* user);
 int32_t text_tokenizer_decode(const text_tokenizer* handle, const uint32_t* ids, size_t count, uint32_t flags,
                               text_sink sink, void* user);
 enum { TEXT_KIND_NONE = 0xffffffffu }; /* no text_token_kind: a defect of the library */

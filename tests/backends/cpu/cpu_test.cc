@@ -98,7 +98,7 @@ TEST(CpuBackend, CompilesDecodersAndEncodersThatAgreeWithTheReference) {
   auto encoder = backend->compile(bert, kCpu, {.precision = Precision::kExact, .threads = 1}, no_progress());
   ASSERT_TRUE(encoder.ok());
   harness::Matrices sink;
-  const TokenSpan text(tokens);
+  const EncoderInput text(tokens);
   ASSERT_TRUE(static_cast<EncoderProgram&>(*encoder->program).encode({&text, 1}, EncodeOutput::kHidden, sink, {}).ok());
   EXPECT_LT(reference::relative_error(sink.results[0], reference::Interpreter(*bert).run(tokens)), 2e-5);
 }

@@ -22,7 +22,7 @@ TEST(NullEncoder, VectorsFollowTheTokens) {
   const auto program = null_harness::compile({.encoder = true});
   auto& encoder = static_cast<EncoderProgram&>(*program);
   const std::vector<uint32_t> a = {1, 2}, b = {1, 3};
-  const TokenSpan texts[] = {a, b, a};
+  const EncoderInput texts[] = {TokenSpan(a), TokenSpan(b), TokenSpan(a)};
   Vectors sink;
   ASSERT_TRUE(encoder.encode(texts, EncodeOutput::kPooled, sink, {}).ok());
   ASSERT_EQ(sink.results.size(), 3u);
@@ -41,9 +41,9 @@ TEST(NullEncoder, Refuses) {
   auto& encoder = static_cast<EncoderProgram&>(*program);
   const std::vector<uint32_t> empty, long_text = {1, 2, 3, 4};
   Vectors sink;
-  TokenSpan text(empty);
+  EncoderInput text(empty);
   EXPECT_EQ(encoder.encode({&text, 1}, EncodeOutput::kPooled, sink, {}).error().code, ErrorCode::kInvalidArgument);
-  text = long_text;
+  text = TokenSpan(long_text);
   EXPECT_EQ(encoder.encode({&text, 1}, EncodeOutput::kPooled, sink, {}).error().code, ErrorCode::kOutOfRange);
 }
 

@@ -109,6 +109,30 @@ pub unsafe extern "C" fn text_tokenizer_encode(
     })
 }
 
+/// A borrowed text of the C side; mirrors text_bytes of text_ffi.h.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Bytes {
+    data: *const u8,
+    size: usize,
+}
+
+/// The sink gets native-endian u32 values: where the second text begins, how many tokens it had before it was cut, the ids.
+#[no_mangle]
+pub unsafe extern "C" fn text_tokenizer_encode_pair(
+    handle: *const tokenizer::Tokenizer, first: Bytes, second: Bytes, second_max: u32, flags: u32, sink: Sink,
+    user: *mut c_void,
+) -> i32 {
+    guarded(sink, user, || {
+        let (a, b) = (text(first.data, first.size)?, text(second.data, second.size)?);
+        let pair = (*handle).encode_pair(a, b, second_max as usize, flags)?;
+        let mut values = vec![pair.second_begin as u32, pair.second_tokens as u32];
+        values.extend_from_slice(&pair.ids);
+        sink(user, Status::Ok as i32, values.as_ptr().cast(), std::mem::size_of_val(values.as_slice()));
+        Ok(())
+    })
+}
+
 #[no_mangle]
 pub unsafe extern "C" fn text_tokenizer_decode(
     handle: *const tokenizer::Tokenizer, ids: *const u32, count: usize, flags: u32, sink: Sink, user: *mut c_void,

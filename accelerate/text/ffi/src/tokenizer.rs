@@ -3,7 +3,7 @@ use crate::{failed, Failure};
 use serde_json::Value as Json;
 use std::collections::HashMap;
 use tokenizers::tokenizer::{AddedVocabulary, Model, OffsetType, PreTokenizer};
-use tokenizers::Encoding;
+use tokenizers::{Encoding, TruncationDirection};
 
 pub const ADD_SPECIAL: u32 = 1;
 pub const PARSE_SPECIAL: u32 = 2;
@@ -31,6 +31,12 @@ pub struct Tokenizer {
     alphabet: HashMap<char, u8>,
 }
 
+pub struct Pair {
+    pub ids: Vec<u32>,
+    pub second_begin: usize,  // where the token types change to 1; ids.len() when they do not
+    pub second_tokens: usize, // of the second text before it was cut
+}
+
 impl Tokenizer {
     pub fn parse(json: &[u8]) -> Result<Self, Failure> {
         let mut whole = tokenizers::Tokenizer::from_bytes(json).map_err(failed)?;
@@ -49,15 +55,37 @@ impl Tokenizer {
         self.kind
     }
 
+    /// What the model's own pair template makes of two texts: "[CLS] first [SEP] second [SEP]".
+    pub fn encode_pair(&self, first: &str, second: &str, second_max: usize, flags: u32) -> Result<Pair, Failure> {
+        let mut tail = self.pieces(second, flags)?;
+        let second_tokens = tail.len();
+        if second_max < second_tokens {
+            tail.truncate(second_max, 0, TruncationDirection::Right);
+            tail.take_overflowing(); // the template would build a pair with each of them
+        }
+        let head = self.pieces(first, flags)?;
+        let encoding = self.whole.post_process(head, Some(tail), flags & ADD_SPECIAL != 0).map_err(failed)?;
+        let types = encoding.get_type_ids();
+        let second_begin = types.iter().position(|&kind| kind != 0).unwrap_or(types.len());
+        if types[second_begin..].iter().any(|&kind| kind != 1) {
+            return Err(failed("a pair's token types are 0 for the first text and 1 behind it; the pair template has others"));
+        }
+        Ok(Pair { ids: encoding.get_ids().to_vec(), second_begin, second_tokens })
+    }
+
     pub fn encode(&self, text: &str, flags: u32) -> Result<Encoding, Failure> {
+        self.whole.post_process(self.pieces(text, flags)?, None, flags & ADD_SPECIAL != 0).map_err(failed)
+    }
+
+    /// The tokens of a text with nothing around them.
+    fn pieces(&self, text: &str, flags: u32) -> Result<Encoding, Failure> {
         let added = if flags & PARSE_SPECIAL != 0 { self.whole.get_added_vocabulary() } else { &self.literal };
         let mut pieces = added.extract_and_normalize(self.whole.get_normalizer(), text);
         if let Some(split) = self.whole.get_pre_tokenizer() {
             split.pre_tokenize(&mut pieces).map_err(failed)?;
         }
         self.whole.get_model().tokenize_in_pretokenized(&mut pieces, None).map_err(failed)?;
-        let encoding = pieces.into_encoding(None, 0, OffsetType::None).map_err(failed)?;
-        self.whole.post_process(encoding, None, flags & ADD_SPECIAL != 0).map_err(failed)
+        pieces.into_encoding(None, 0, OffsetType::None).map_err(failed)
     }
 
     pub fn decode(&self, ids: &[u32], flags: u32) -> Result<String, Failure> {

@@ -1,0 +1,20 @@
+// find_model - the endpoint a request names, or OpenAI's model_not_found.
+//
+//   Parsed<std::shared_ptr<Endpoint>> endpoint = find_model(models, name);
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "accelerate/serve/api_error.h"
+#include "accelerate/serve/server.h"
+
+namespace accelerate {
+
+/// 404 listing what is served. Thread-safe.
+Parsed<std::shared_ptr<Endpoint>> find_model(const ModelSource& models, const std::string& name);
+
+/// The same; an empty name is the only model that is served, and a missing parameter where there are more.
+Parsed<std::shared_ptr<Endpoint>> find_model_or_only(const ModelSource& models, const std::string& name);
+
+}  // namespace accelerate
