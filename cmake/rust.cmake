@@ -5,6 +5,12 @@
 
 if(CMAKE_SCRIPT_MODE_FILE)
   set(ENV{CARGO_TARGET_DIR} "${TARGET_DIR}")
+  # Two checkouts share the folder, and to cargo this crate is the same in both: whose files are older gets the other's
+  # library. So one at a time, with files that look new.
+  file(MAKE_DIRECTORY ${TARGET_DIR})
+  file(LOCK ${TARGET_DIR}/.one_checkout_at_a_time)
+  file(GLOB crate_files ${CRATE_DIR}/src/*.rs)
+  file(TOUCH_NOCREATE ${crate_files})
   execute_process(COMMAND ${CARGO} build --release --locked --quiet
     WORKING_DIRECTORY ${CRATE_DIR} COMMAND_ERROR_IS_FATAL ANY)
   execute_process(COMMAND ${CARGO} metadata --format-version 1 --locked --offline --filter-platform ${PLATFORM}

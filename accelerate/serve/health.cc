@@ -41,6 +41,15 @@ std::string_view kind_name(ProgramKind kind) {
   return "unknown";
 }
 
+Json queue_json(const std::vector<QueuedRequest>& queue) {
+  Json out = Json::array();
+  for (const QueuedRequest& queued : queue) {
+    out.push_back({{"id", queued.id}, {"client", queued.client}, {"priority", queued.priority}, {"prompt_tokens", queued.prompt_tokens},
+                   {"waited_s", queued.waited_s}});
+  }
+  return out;
+}
+
 Json entry_json(const EndpointInfo& info, const EndpointStats& stats, std::string_view status) {
   return {{"id", info.name},
           {"status", status},
@@ -51,11 +60,13 @@ Json entry_json(const EndpointInfo& info, const EndpointStats& stats, std::strin
           {"memory_bytes", info.memory_bytes},
           {"running", stats.running},
           {"queued", stats.queued},
+          {"queue", queue_json(stats.queue)},
           {"kv_tokens_free", stats.kv_tokens_free},
           {"kv_tokens_total", stats.kv_tokens_total},
           {"requests", stats.requests},
           {"prompt_tokens", stats.prompt_tokens},
           {"completion_tokens", stats.completion_tokens},
+          {"cached_tokens", stats.cached_tokens},
           {"cancelled", stats.cancelled},
           {"failed", stats.failed}};
 }

@@ -14,6 +14,7 @@
 #include "accelerate/serve/cors.h"
 #include "accelerate/serve/exchange.h"
 #include "accelerate/serve/health.h"
+#include "accelerate/serve/metrics.h"
 #include "accelerate/serve/openai.h"
 #include "accelerate/serve/openai_write.h"
 #include "accelerate/serve/rerank_route.h"
@@ -24,7 +25,7 @@ namespace {
 
 constexpr std::string_view kModelPrefix = "/v1/models/";
 
-enum class Route { kModels, kModel, kChat, kCompletions, kEmbeddings, kRerank, kTokenize, kDetokenize, kApplyTemplate, kHealth };
+enum class Route { kModels, kModel, kChat, kCompletions, kEmbeddings, kRerank, kTokenize, kDetokenize, kApplyTemplate, kHealth, kMetrics };
 
 struct RouteEntry {
   std::string_view path;
@@ -42,6 +43,7 @@ constexpr std::array kRoutes = {
     RouteEntry{"/detokenize", "POST", Route::kDetokenize},
     RouteEntry{"/apply-template", "POST", Route::kApplyTemplate},
     RouteEntry{"/health", "GET", Route::kHealth},
+    RouteEntry{"/metrics", "GET", Route::kMetrics},
 };
 
 std::optional<RouteEntry> find_route(std::string_view path) {
@@ -76,6 +78,7 @@ struct Server::State {
   std::optional<HealthMonitor> health;
   CorsPolicy cors;
   std::shared_ptr<const TlsContext> tls;
+  Metrics metrics;
   std::unique_ptr<AccessLog> access_log;  // there = prepared
   std::unique_ptr<HttpServer> http;       // last: its handlers use what is above
 
@@ -98,7 +101,9 @@ void Server::State::handle(const HttpRequest& request, ResponseWriter& writer) {
     if (exchange.begun()) throw;  // the connection shows that the answer is not whole
     Responder{.writer = exchange, .request_id = id}.fail(api_error_of_status(500, "[serve] this request met an internal error; the log has the cause"));
   }
-  access_log->write(exchange.finish());
+  const AccessRecord& record = exchange.finish();
+  metrics.count(record);
+  access_log->write(record);
 }
 
 // Route, method, key, the key's limit; then the door.
@@ -154,6 +159,7 @@ HttpRefusalAnswer Server::State::refuse(const HttpRefusal& refusal) {
   HttpRefusalAnswer answer{.headers = {{"content-type", "application/json"}, {"x-request-id", record.id}},
                            .body = error_json(api_error_of_status(refusal.status, refusal.message))};
   record.bytes_out = answer.body.size();
+  metrics.count(record);
   access_log->write(record);
   return answer;
 }
@@ -174,6 +180,10 @@ void Server::State::answer(const RouteEntry& entry, const HttpRequest& request, 
       to.fail({.message = "[serve] a model's name in a URL has whole percent escapes; got a broken one", .param = "model", .code = ""});
       return;
     }
+    case Route::kMetrics:
+      to.writer.send(200, {{"content-type", std::string(kMetricsContentType)}, {"cache-control", "no-store"}, {"x-request-id", to.request_id}},
+                     metrics.text(models.list()));
+      return;
     case Route::kHealth: {
       const HealthReport report = health->report();
       to.writer.send(report.http_status, {{"content-type", "application/json"}, {"cache-control", "no-store"}, {"x-request-id", to.request_id}},
