@@ -159,7 +159,7 @@ Result<void> check_finite(const EmbedReply& reply) {
 void Responder::mark(Request& request, const EndpointInfo& endpoint) const {
   request.client = client;
   request.id = request_id;
-  if (model != nullptr) *model = endpoint.name;
+  note_model(endpoint);
 }
 
 bool Responder::json(std::string_view body, HttpHeaders more) const {
@@ -242,7 +242,7 @@ void OpenAiDoor::embeddings(std::string_view body, const Responder& to) const {
   Parsed<std::shared_ptr<Endpoint>> endpoint = find(parsed->model);
   if (!endpoint.ok()) return void(to.fail(endpoint.error()));
   const EndpointInfo& info = (*endpoint)->info();
-  if (to.model != nullptr) *to.model = info.name;
+  to.note_model(info);
   if (parsed->dimensions && info.embedding_width > 0) {
     if (const Result<void> fits = check_dimensions(info, *parsed->dimensions); !fits) {
       ApiError refusal = api_error(fits.error());

@@ -27,6 +27,10 @@ struct Responder {
 
   /// The request as the engine knows it, for this client and under this id.
   void mark(Request& request, const EndpointInfo& endpoint) const;
+  /// For routes without a Request: what the access log says of the model.
+  void note_model(const EndpointInfo& endpoint) const {
+    if (model != nullptr) *model = endpoint.name;
+  }
 
   bool json(std::string_view body, HttpHeaders more = {}) const;
   bool fail(const ApiError& error, HttpHeaders more = {}) const;

@@ -37,6 +37,7 @@ void rerank_route(const ModelSource& models, std::string_view body, const Respon
   if (!parsed.ok()) return void(to.fail(parsed.error()));
   Parsed<std::shared_ptr<Endpoint>> endpoint = find_model_or_only(models, parsed->model);
   if (!endpoint.ok()) return void(to.fail(endpoint.error()));
+  to.note_model((*endpoint)->info());
   const auto reply = watched(to.writer, [&](const std::atomic<bool>& stop) {
     return parsed->by_embeddings ? rerank_by_embeddings(**endpoint, parsed->input, &stop) : (*endpoint)->rerank(parsed->input, &stop);
   });

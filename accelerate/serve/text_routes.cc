@@ -47,6 +47,7 @@ void tokenize_route(const ModelSource& models, std::string_view body, const Resp
   if (!parsed.ok()) return void(to.fail(parsed.error()));
   Parsed<std::shared_ptr<Endpoint>> endpoint = find_model_or_only(models, parsed->model);
   if (!endpoint.ok()) return void(to.fail(endpoint.error()));
+  to.note_model((*endpoint)->info());
   send(tokens_json(**endpoint, *parsed), parsed->text ? "content" : "messages", to);
 }
 
@@ -55,6 +56,7 @@ void detokenize_route(const ModelSource& models, std::string_view body, const Re
   if (!parsed.ok()) return void(to.fail(parsed.error()));
   Parsed<std::shared_ptr<Endpoint>> endpoint = find_model_or_only(models, parsed->model);
   if (!endpoint.ok()) return void(to.fail(endpoint.error()));
+  to.note_model((*endpoint)->info());
   const Result<std::string> text = (*endpoint)->detokenize(parsed->tokens, {.skip_special = false});
   if (!text) return send(text.error(), "tokens", to);
   send(Json({{"content", *text}, {"prompt", *text}}), "tokens", to);
@@ -65,6 +67,7 @@ void apply_template_route(const ModelSource& models, std::string_view body, cons
   if (!parsed.ok()) return void(to.fail(parsed.error()));
   Parsed<std::shared_ptr<Endpoint>> endpoint = find_model_or_only(models, parsed->model);
   if (!endpoint.ok()) return void(to.fail(endpoint.error()));
+  to.note_model((*endpoint)->info());
   const Result<std::string> prompt = (*endpoint)->apply_template(parsed->messages, parsed->chat);
   if (!prompt) return send(prompt.error(), "messages", to);
   send(Json({{"prompt", *prompt}}), "messages", to);

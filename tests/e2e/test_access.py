@@ -70,12 +70,12 @@ def test_a_key_has_one_request_at_a_time(guarded):
     stream = guarded.client(api_key=KEY).completions.create(**LONG, stream=True)
     next(iter(stream))
     with pytest.raises(openai.RateLimitError) as refusal:
-        guarded.client(api_key=KEY).completions.create(model=CHAT, prompt="x", max_tokens=1)
+        guarded.client(api_key=KEY).completions.create(**{**LONG, "max_tokens": 1})
     assert refusal.value.code == "rate_limit_exceeded" and int(refusal.value.response.headers["retry-after"]) >= 1
-    assert guarded.client(api_key=OTHER_KEY).completions.create(model=CHAT, prompt="x", max_tokens=1).usage.completion_tokens == 1
+    assert guarded.client(api_key=OTHER_KEY).completions.create(**{**LONG, "max_tokens": 1}).usage.completion_tokens == 1
     stream.close()
     guarded.wait_for_load(lambda load: load["running"] == 0)
-    assert guarded.client(api_key=KEY, max_retries=2).completions.create(model=CHAT, prompt="x", max_tokens=1).usage.completion_tokens == 1
+    assert guarded.client(api_key=KEY, max_retries=2).completions.create(**{**LONG, "max_tokens": 1}).usage.completion_tokens == 1
 
 
 def test_ids_go_from_header_to_header_and_log(guarded):
@@ -127,7 +127,7 @@ def test_tls(certificate):
         with httpx.Client(verify=trusted, timeout=REQUEST_SECONDS_MAX) as web:
             load = lambda: web.get(server.url + "/health").json()["models"][0]
             client = openai.OpenAI(base_url=server.url + "/v1", api_key="unused", http_client=web, max_retries=0)
-            chunks = list(client.completions.create(model=CHAT, prompt="1 2 3", max_tokens=8, stream=True))
+            chunks = list(client.completions.create(**{**LONG, "max_tokens": 8}, stream=True))
             assert chunks[-1].choices[0].finish_reason == "length"
             stream = client.completions.create(**LONG, stream=True)
             next(iter(stream))
