@@ -24,4 +24,14 @@ Parsed<std::shared_ptr<Endpoint>> find_model_or_only(const ModelSource& models, 
   return missing_parameter("model");
 }
 
+std::shared_ptr<Endpoint> find_model_for(const ModelSource& models, const std::string& name, const Responder& to) {
+  Parsed<std::shared_ptr<Endpoint>> endpoint = find_model_or_only(models, name);
+  if (!endpoint.ok()) {
+    to.fail(endpoint.error());
+    return nullptr;
+  }
+  if (to.model != nullptr) *to.model = (*endpoint)->info().name;
+  return *endpoint;
+}
+
 }  // namespace accelerate

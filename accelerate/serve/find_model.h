@@ -7,6 +7,7 @@
 #include <string>
 
 #include "accelerate/serve/api_error.h"
+#include "accelerate/serve/openai.h"
 #include "accelerate/serve/server.h"
 
 namespace accelerate {
@@ -16,5 +17,8 @@ Parsed<std::shared_ptr<Endpoint>> find_model(const ModelSource& models, const st
 
 /// The same; an empty name is the only model that is served, and a missing parameter where there are more.
 Parsed<std::shared_ptr<Endpoint>> find_model_or_only(const ModelSource& models, const std::string& name);
+
+/// The same for a route: the access log is told the model; null when the refusal was sent.
+std::shared_ptr<Endpoint> find_model_for(const ModelSource& models, const std::string& name, const Responder& to);
 
 }  // namespace accelerate

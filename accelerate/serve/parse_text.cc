@@ -64,6 +64,11 @@ Parsed<TokenizeRequest> parse_tokenize(std::string_view text) {
   fields.boolean("add_generation_prompt", out.chat.add_generation_prompt);
   if (!is_text && !fields.problem()) {
     read_message_list(fields, out.messages);
+    size_t bytes = 0;
+    for (const Message& message : out.messages) bytes += message.content.size();
+    if (bytes > kTokenizeBytesMax) {
+      fields.fail(invalid_value("messages", fmt::format("have at most {} bytes together", kTokenizeBytesMax), std::to_string(bytes)));
+    }
     if (out.options.add_special) fields.fail(invalid_value("add_special", "goes with a text; a chat template writes special tokens itself", "messages"));
   }
   refuse(fields, kTemplateRefusals);

@@ -18,7 +18,7 @@
 
 namespace accelerate {
 
-inline constexpr size_t kTokenizeBytesMax = size_t{8} << 20;  // takes seconds; a context of a million tokens is half of it
+inline constexpr size_t kTokenizeBytesMax = size_t{1} << 20;  // a context of 200,000 tokens; takes a second and 400 MB at most
 
 struct TokenizeRequest {
   std::string model;                // empty = the only one

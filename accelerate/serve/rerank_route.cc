@@ -35,15 +35,14 @@ std::string rerank_json(const RerankRequest& request, const RerankReply& reply, 
 void rerank_route(const ModelSource& models, std::string_view body, const Responder& to) {
   Parsed<RerankRequest> parsed = parse_rerank(body);
   if (!parsed.ok()) return void(to.fail(parsed.error()));
-  Parsed<std::shared_ptr<Endpoint>> endpoint = find_model_or_only(models, parsed->model);
-  if (!endpoint.ok()) return void(to.fail(endpoint.error()));
-  to.note_model((*endpoint)->info());
+  const std::shared_ptr<Endpoint> endpoint = find_model_for(models, parsed->model, to);
+  if (endpoint == nullptr) return;
   const auto reply = watched(to.writer, [&](const std::atomic<bool>& stop) {
-    return parsed->by_embeddings ? rerank_by_embeddings(**endpoint, parsed->input, &stop) : (*endpoint)->rerank(parsed->input, &stop);
+    return parsed->by_embeddings ? rerank_by_embeddings(*endpoint, parsed->input, &stop) : endpoint->rerank(parsed->input, &stop);
   });
   if (!reply) return;
   if (!*reply) return void(to.fail(api_error(reply->error(), "documents")));
-  to.json(rerank_json(*parsed, **reply, (*endpoint)->info().name), {{std::string(kTargetHeader), (*reply)->served_by}});
+  to.json(rerank_json(*parsed, **reply, endpoint->info().name), {{std::string(kTargetHeader), (*reply)->served_by}});
 }
 
 }  // namespace accelerate

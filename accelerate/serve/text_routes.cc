@@ -45,19 +45,17 @@ void send(const Result<Json>& reply, std::string_view param, const Responder& to
 void tokenize_route(const ModelSource& models, std::string_view body, const Responder& to) {
   Parsed<TokenizeRequest> parsed = parse_tokenize(body);
   if (!parsed.ok()) return void(to.fail(parsed.error()));
-  Parsed<std::shared_ptr<Endpoint>> endpoint = find_model_or_only(models, parsed->model);
-  if (!endpoint.ok()) return void(to.fail(endpoint.error()));
-  to.note_model((*endpoint)->info());
-  send(tokens_json(**endpoint, *parsed), parsed->text ? "content" : "messages", to);
+  const std::shared_ptr<Endpoint> endpoint = find_model_for(models, parsed->model, to);
+  if (endpoint == nullptr) return;
+  send(tokens_json(*endpoint, *parsed), parsed->text ? "content" : "messages", to);
 }
 
 void detokenize_route(const ModelSource& models, std::string_view body, const Responder& to) {
   Parsed<DetokenizeRequest> parsed = parse_detokenize(body);
   if (!parsed.ok()) return void(to.fail(parsed.error()));
-  Parsed<std::shared_ptr<Endpoint>> endpoint = find_model_or_only(models, parsed->model);
-  if (!endpoint.ok()) return void(to.fail(endpoint.error()));
-  to.note_model((*endpoint)->info());
-  const Result<std::string> text = (*endpoint)->detokenize(parsed->tokens, {.skip_special = false});
+  const std::shared_ptr<Endpoint> endpoint = find_model_for(models, parsed->model, to);
+  if (endpoint == nullptr) return;
+  const Result<std::string> text = endpoint->detokenize(parsed->tokens, {.skip_special = false});
   if (!text) return send(text.error(), "tokens", to);
   send(Json({{"content", *text}, {"prompt", *text}}), "tokens", to);
 }
@@ -65,10 +63,9 @@ void detokenize_route(const ModelSource& models, std::string_view body, const Re
 void apply_template_route(const ModelSource& models, std::string_view body, const Responder& to) {
   Parsed<ApplyTemplateRequest> parsed = parse_apply_template(body);
   if (!parsed.ok()) return void(to.fail(parsed.error()));
-  Parsed<std::shared_ptr<Endpoint>> endpoint = find_model_or_only(models, parsed->model);
-  if (!endpoint.ok()) return void(to.fail(endpoint.error()));
-  to.note_model((*endpoint)->info());
-  const Result<std::string> prompt = (*endpoint)->apply_template(parsed->messages, parsed->chat);
+  const std::shared_ptr<Endpoint> endpoint = find_model_for(models, parsed->model, to);
+  if (endpoint == nullptr) return;
+  const Result<std::string> prompt = endpoint->apply_template(parsed->messages, parsed->chat);
   if (!prompt) return send(prompt.error(), "messages", to);
   send(Json({{"prompt", *prompt}}), "messages", to);
 }

@@ -7,6 +7,7 @@
 namespace accelerate::limits {
 
 inline constexpr size_t kTextBytesMax = size_t{64} << 20;          // one text to encode: twice the largest HTTP body
+inline constexpr size_t kEncoderTextBytesMax = size_t{1} << 20;    // a text whose tokens have no most bytes (WordPiece): 8192 tokens are 40 KB
 inline constexpr uint32_t kVocabularyTokensMax = 1u << 22;         // the largest known vocabulary has 262,144 tokens
 inline constexpr size_t kTokenBytesMax = 1024;                     // Gemma's longest is 48; merging looks at most this far
 inline constexpr size_t kStopStringBytesMax = 1024;                // of one stop string; the matcher holds back that much

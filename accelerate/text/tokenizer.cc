@@ -251,6 +251,7 @@ Result<std::vector<uint32_t>> Tokenizer::encode(std::string_view text, const Enc
   if (limited && bytes_add_up() && text.size() / 4 / state_->token_bytes_max > options.tokens_max) {
     return too_long(fmt::format("{} bytes", text.size()));
   }
+  if (limited && !bytes_add_up() && text.size() > limits::kEncoderTextBytesMax) return too_long(fmt::format("{} bytes", text.size()));
   std::string repaired;
   if (const size_t valid = utf8_valid_prefix(text); valid != text.size()) {
     if (!options.replace_invalid_utf8) {
@@ -273,8 +274,8 @@ Result<PairTokens> Tokenizer::encode_pair(std::string_view first, std::string_vi
     return Error{ErrorCode::kUnimplemented, "[text] pairs go through a tokenizer.json's pair template; got a tokenizer made from a vocabulary"};
   }
   for (const std::string_view text : {first, second}) {
-    if (text.size() > limits::kTextBytesMax) {
-      return Error{ErrorCode::kResourceExhausted, fmt::format("[text] a text may have {} bytes; got {}", limits::kTextBytesMax, text.size())};
+    if (text.size() > limits::kEncoderTextBytesMax) {
+      return Error{ErrorCode::kOutOfRange, fmt::format("[text] a text of a pair has at most {} bytes; got {}", limits::kEncoderTextBytesMax, text.size())};
     }
     if (const size_t valid = utf8_valid_prefix(text); valid != text.size()) {
       return Error{ErrorCode::kInvalidArgument, fmt::format("[text] a text must be UTF-8; got ill-formed bytes at offset {}", valid)};

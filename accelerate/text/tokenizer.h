@@ -59,7 +59,7 @@ class Tokenizer {
   /// invalid_argument: ill-formed UTF-8; resource_exhausted: over limits::kTextBytesMax; out_of_range: over tokens_max.
   Result<std::vector<uint32_t>> encode(std::string_view text, const EncodeOptions& options = {}) const;
   /// Through the tokenizer.json's own pair template; control tokens spelled in the texts stay text. unimplemented for a
-  /// tokenizer made from a vocabulary, which has no such template; other errors as encode().
+  /// tokenizer made from a vocabulary, which has no such template; out_of_range over limits::kEncoderTextBytesMax.
   Result<PairTokens> encode_pair(std::string_view first, std::string_view second, const PairOptions& options = {}) const;
   /// The bytes of `ids`: may begin or end inside a character (see utf8.h). Ids outside the vocabulary give nothing.
   std::string decode(std::span<const uint32_t> ids, const DecodeOptions& options = {}) const;

@@ -395,13 +395,14 @@ TEST_F(DecoderEndpointTest, TheTemplateAsTextAndAsTheTokensOfAPrompt) {
   const auto text = endpoint->apply_template(messages, {}), closed = endpoint->apply_template(messages, {.add_generation_prompt = false});
   ASSERT_TRUE(text) << to_string(text.error());
   ASSERT_TRUE(closed);
-  EXPECT_EQ(*text, "<|im_start|>user\nhi <|im_end|><|im_end|>\n<|im_start|>assistant\n");
-  EXPECT_EQ(*closed, "<|im_start|>user\nhi <|im_end|><|im_end|>\n");
+  const std::string turns = "<|im_start|>system\nYou are a fixture<|im_end|>\n<|im_start|>user\nhi <|im_end|><|im_end|>\n";
+  EXPECT_EQ(*text, turns + "<|im_start|>assistant\n");
+  EXPECT_EQ(*closed, turns);
   const auto tokens = endpoint->tokenize_chat(messages, {}), fewer = endpoint->tokenize_chat(messages, {.add_generation_prompt = false});
   ASSERT_TRUE(tokens);
   ASSERT_TRUE(fewer);
   EXPECT_GT(tokens->size(), fewer->size());
-  EXPECT_EQ(std::count(tokens->begin(), tokens->end(), 2u), 1) << "the user's <|im_end|> is text";
+  EXPECT_EQ(std::count(tokens->begin(), tokens->end(), 2u), 2) << "two turns: the user's <|im_end|> is text";
   const auto stream = endpoint->generate({.messages = messages, .max_tokens = 1});
   ASSERT_TRUE(stream);
   read_all(**stream);

@@ -31,5 +31,29 @@ TEST(FindModel, TheOnlyOneNeedsNoName) {
   EXPECT_EQ((*find_model_or_only(two, "b"))->info().name, "b");
 }
 
+TEST(FindModel, ForARouteTellsTheLogOrRefuses) {
+  struct Writer final : ResponseWriter {
+    int status = 0;
+    bool send(int sent, const HttpHeaders&, std::string_view) override {
+      status = sent;
+      return true;
+    }
+    bool begin_stream(int, const HttpHeaders&) override { return false; }
+    bool write(std::string_view) override { return false; }
+    bool client_gone() override { return false; }
+  } writer;
+  std::string logged;
+  Responder to{.writer = writer, .request_id = "req_1"};
+  to.model = &logged;
+  const ModelSource one = source_of({std::make_shared<FakeEndpoint>("a")});
+  EXPECT_EQ(find_model_for(one, "b", to), nullptr);
+  EXPECT_EQ(writer.status, 404);
+  EXPECT_EQ(logged, "");
+  ASSERT_NE(find_model_for(one, "", to), nullptr);
+  EXPECT_EQ(logged, "a");
+  to.model = nullptr;
+  EXPECT_NE(find_model_for(one, "a", to), nullptr);
+}
+
 }  // namespace
 }  // namespace accelerate

@@ -45,6 +45,8 @@ TEST(ParseTokenize, Messages) {
   EXPECT_FALSE(chat->chat.add_generation_prompt);
   EXPECT_EQ(problem(parse_tokenize(R"({"messages":[{"role":"user","content":"hi"}],"add_special_tokens":true})")), "add_special invalid_value");
   EXPECT_EQ(problem(parse_tokenize(R"({"messages":[]})")), "messages invalid_value");
+  EXPECT_EQ(problem(parse_tokenize(fmt::format(R"({{"messages":[{{"role":"user","content":"{}"}}]}})", std::string(kTokenizeBytesMax + 1, 'a')))),
+            "messages invalid_value");
 }
 
 TEST(ParseTokenize, Refusals) {

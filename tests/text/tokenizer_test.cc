@@ -241,6 +241,9 @@ TEST(TokenizerPairs, GoThroughTheFilesOwnTemplate) {
   EXPECT_EQ(cut->second_tokens, 3u) << "before it was cut";
   EXPECT_EQ((*tokenizer)->encode_pair("", "")->tokens, (Ids{1, 2, 2}));
   EXPECT_EQ((*tokenizer)->encode_pair("a", "\xff").error().code, ErrorCode::kInvalidArgument);
+  const std::string huge(limits::kEncoderTextBytesMax + 1, 'a');
+  EXPECT_EQ((*tokenizer)->encode_pair("a", huge).error().code, ErrorCode::kOutOfRange);
+  EXPECT_EQ((*tokenizer)->encode(huge, {.tokens_max = 8}).error().code, ErrorCode::kOutOfRange) << "one word of unknown letters, but not for free";
 }
 
 TEST(TokenizerPairs, ATemplateWithoutSegmentsHasNoSecondBegin) {
