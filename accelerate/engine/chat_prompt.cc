@@ -4,19 +4,18 @@
 
 #include <fmt/format.h>
 
+#include "accelerate/base/json.h"
 #include "accelerate/text/utf8.h"
 
 namespace accelerate {
 namespace {
 
-// U+FDD0 .. U+FDEF are noncharacters: never assigned, never in interchanged text.
-std::optional<std::string> unused_marker(std::span<const Message> messages) {
+// U+FDD0 .. U+FDEF are noncharacters: never assigned, never in interchanged text. One whose escape occurs is used as well:
+// a template that writes JSON in ASCII would make the two alike.
+std::optional<ControlMarker> unused_marker(std::string_view text) {
   for (int i = 0; i < 32; ++i) {
-    const std::string marker = {'\xEF', '\xB7', static_cast<char>(0x90 + i)};
-    const bool used = std::any_of(messages.begin(), messages.end(), [&](const Message& message) {
-      return message.content.find(marker) != std::string::npos || message.role.find(marker) != std::string::npos;
-    });
-    if (!used) return marker;
+    const ControlMarker marker{{'\xEF', '\xB7', static_cast<char>(0x90 + i)}, fmt::format("\\ufd{:02x}", 0xD0 + i)};
+    if (text.find(marker.raw) == std::string_view::npos && text.find(marker.escaped) == std::string_view::npos) return marker;
   }
   return std::nullopt;
 }
@@ -45,22 +44,58 @@ std::optional<std::string> broken_control_tokens(std::string_view text, const Co
   return result.append(text.substr(copied));
 }
 
-std::string without(std::string_view text, std::string_view part) {
-  std::string result;
-  for (size_t at = text.find(part); at != std::string_view::npos; at = text.find(part)) {
-    result.append(text.substr(0, at));
-    text.remove_prefix(at + part.size());
+void take_out(std::string& text, std::string_view part) {
+  size_t from = text.find(part);
+  if (from == std::string::npos) return;
+  std::string result = text.substr(0, from);
+  for (size_t at = from; at != std::string::npos; at = from) {
+    at += part.size();
+    from = text.find(part, at);
+    result.append(text, at, from - at);
   }
-  return result.append(text);
+  text = std::move(result);
 }
 
-Result<void> check_utf8(std::span<const Message> messages) {
-  for (const Message& message : messages) {
-    for (const std::string* text : {&message.content, &message.role}) {
-      if (const size_t valid = utf8_valid_prefix(*text); valid != text->size()) {
-        return Error{ErrorCode::kInvalidArgument, fmt::format("[engine] messages are UTF-8; got ill-formed bytes at offset {}", valid)};
-      }
+// Breaks the control tokens of every string in `value`, names of members too; true where there was one.
+bool break_control_tokens(OrderedJson& value, const ControlTokens& tokens, std::string_view marker) {
+  bool broken = false;
+  if (value.is_string()) {
+    std::string& text = value.get_ref<std::string&>();
+    if (std::optional<std::string> changed = broken_control_tokens(text, tokens, marker)) {
+      text = std::move(*changed);
+      broken = true;
     }
+  } else if (value.is_object()) {
+    OrderedJson changed = OrderedJson::object();
+    for (auto& [key, member] : value.items()) {
+      std::optional<std::string> name = broken_control_tokens(key, tokens, marker);
+      broken |= name.has_value();
+      broken |= break_control_tokens(member, tokens, marker);
+      changed[name.value_or(key)] = std::move(member);
+    }
+    value = std::move(changed);
+  } else if (value.is_array()) {
+    for (OrderedJson& entry : value) broken |= break_control_tokens(entry, tokens, marker);
+  }
+  return broken;
+}
+
+Result<void> check_utf8(std::string_view text) {
+  if (const size_t valid = utf8_valid_prefix(text); valid != text.size()) {
+    return Error{ErrorCode::kInvalidArgument, fmt::format("[engine] messages are UTF-8; got ill-formed bytes at offset {}", valid)};
+  }
+  return {};
+}
+
+Result<void> check_texts(std::span<const Message> messages, const ToolOptions& tools) {
+  for (const Message& message : messages) {
+    for (const std::string* text : {&message.content, &message.role, &message.tool_call_id, &message.name}) ACC_TRY_VOID(check_utf8(*text));
+    for (const ToolCall& call : message.tool_calls) {
+      for (const std::string* text : {&call.id, &call.name, &call.arguments}) ACC_TRY_VOID(check_utf8(*text));
+    }
+  }
+  for (const Tool& tool : tools.tools) {
+    for (const std::string* text : {&tool.name, &tool.description, &tool.parameters}) ACC_TRY_VOID(check_utf8(*text));
   }
   return {};
 }
@@ -90,13 +125,15 @@ std::optional<ControlTokens::Found> ControlTokens::at(std::string_view text, siz
 }
 
 ChatPrompt::ChatPrompt(std::shared_ptr<const Tokenizer> tokenizer, ChatTemplate chat_template)
-    : tokenizer_(std::move(tokenizer)), template_(std::move(chat_template)), control_(*tokenizer_) {}
+    : tokenizer_(std::move(tokenizer)), template_(std::move(chat_template)), tools_(template_), control_(*tokenizer_) {}
 
 // Cuts `text` at control tokens that are spelled whole: those are the template's.
-Result<std::vector<uint32_t>> ChatPrompt::encode_pieces(std::string_view text, std::string_view marker, uint32_t tokens_max) const {
+Result<std::vector<uint32_t>> ChatPrompt::encode_pieces(std::string_view text, const ControlMarker& marker, uint32_t tokens_max) const {
   std::vector<uint32_t> ids;
   const auto append_plain = [&](std::string_view piece) -> Result<void> {
-    const std::string plain = without(piece, marker);
+    std::string plain(piece);
+    take_out(plain, marker.raw);
+    take_out(plain, marker.escaped);
     if (plain.empty()) return {};
     ACC_TRY(const std::vector<uint32_t> more, tokenizer_->encode(plain, {.add_special = false, .parse_special = false, .tokens_max = tokens_max}));
     ids.insert(ids.end(), more.begin(), more.end());
@@ -121,28 +158,38 @@ Result<std::vector<uint32_t>> ChatPrompt::encode_pieces(std::string_view text, s
   return ids;
 }
 
-Result<std::string> ChatPrompt::render(std::span<const Message> messages, bool add_generation_prompt) const {
-  ACC_TRY_VOID(check_utf8(messages));
-  return template_.render(messages, {.add_generation_prompt = add_generation_prompt});
+Result<std::vector<uint32_t>> ChatPrompt::encode(std::span<const Message> messages, uint32_t tokens_max, bool add_generation_prompt) const {
+  ACC_TRY(Encoded encoded, encode_with_tools(messages, {}, tokens_max, add_generation_prompt));
+  return std::move(encoded.tokens);
 }
 
-Result<std::vector<uint32_t>> ChatPrompt::encode(std::span<const Message> messages, uint32_t tokens_max, bool add_generation_prompt) const {
-  ACC_TRY_VOID(check_utf8(messages));
-  const std::optional<std::string> marker = unused_marker(messages);
+Result<std::string> ChatPrompt::render(std::span<const Message> messages, bool add_generation_prompt) const {
+  ACC_TRY_VOID(check_texts(messages, {}));
+  OrderedJson message_list = messages_document(messages), tool_list = OrderedJson::array();
+  std::vector<std::string> notes;
+  ACC_TRY_VOID(tools_.adapt(message_list, tool_list, notes));
+  return template_.render_json(dump_ordered_json(message_list), {.add_generation_prompt = add_generation_prompt});
+}
+
+Result<ChatPrompt::Encoded> ChatPrompt::encode_with_tools(std::span<const Message> messages, const ToolOptions& tools, uint32_t tokens_max,
+                                                          bool add_generation_prompt) const {
+  ACC_TRY_VOID(check_texts(messages, tools));
+  OrderedJson message_list = messages_document(messages), tool_list = tools_document(tools);
+  const std::optional<ControlMarker> marker = unused_marker(dump_ordered_json(message_list) + dump_ordered_json(tool_list));
   if (!marker) return Error{ErrorCode::kInvalidArgument, "[engine] messages leave a noncharacter of U+FDD0..U+FDEF free; got all 32 used"};
-  std::vector<Message> safe(messages.begin(), messages.end());
-  bool broken = false;
-  for (Message& message : safe) {
-    for (std::string* text : {&message.content, &message.role}) {
-      std::optional<std::string> changed = broken_control_tokens(*text, control_, *marker);
-      if (!changed) continue;
-      *text = std::move(*changed);
-      broken = true;
-    }
+  const bool broken_messages = break_control_tokens(message_list, control_, marker->raw);
+  const bool broken_tools = break_control_tokens(tool_list, control_, marker->raw);
+  Encoded encoded;
+  ACC_TRY_VOID(tools_.adapt(message_list, tool_list, encoded.notes));
+  ACC_TRY(const std::string text, template_.render_json(dump_ordered_json(message_list),
+                                                        {.add_generation_prompt = add_generation_prompt,
+                                                         .tools_json = tool_list.empty() ? "" : dump_ordered_json(tool_list)}));
+  if (broken_messages || broken_tools) {
+    ACC_TRY(encoded.tokens, encode_pieces(text, *marker, tokens_max));
+  } else {
+    ACC_TRY(encoded.tokens, tokenizer_->encode(text, {.add_special = false, .parse_special = true, .tokens_max = tokens_max}));
   }
-  ACC_TRY(const std::string text, template_.render(safe, {.add_generation_prompt = add_generation_prompt}));
-  if (broken) return encode_pieces(text, *marker, tokens_max);
-  return tokenizer_->encode(text, {.add_special = false, .parse_special = true, .tokens_max = tokens_max});
+  return encoded;
 }
 
 }  // namespace accelerate

@@ -1,3 +1,4 @@
+#include <iterator>
 #include <mutex>
 #include <random>
 
@@ -17,6 +18,8 @@ namespace {
 struct Prompt {
   std::vector<uint32_t> tokens;
   bool continues_text = false;
+  std::optional<ToolAnswer> tools;
+  std::vector<std::string> notes;
 };
 
 class DecoderEndpoint final : public Endpoint {
@@ -54,6 +57,7 @@ class DecoderEndpoint final : public Endpoint {
  private:
   Result<Prompt> make_prompt(const Request& request) const;
   Result<void> check_outputs(const Request& request) const;
+  Result<std::unique_ptr<GrammarMatcher>> make_matcher(const Request& request, Prompt& prompt) const;
   Result<uint32_t> tokens_max(const Request& request, size_t prompt_tokens) const;
   Result<std::shared_ptr<Stream>> start(const Request& request, Prompt prompt, bool counted);
   void count_end(const Result<Reply>& result);
@@ -79,14 +83,17 @@ Result<Prompt> DecoderEndpoint::make_prompt(const Request& request) const {
       return Error{ErrorCode::kFailedPrecondition,
                    fmt::format("[engine] chat takes a chat template, and '{}' has none; try a raw prompt (--raw, /v1/completions)", info_.name)};
     }
-    ACC_TRY(std::vector<uint32_t> tokens, chat_prompt_->encode(request.messages, info_.context));
-    return Prompt{std::move(tokens), false};
+    ACC_TRY(std::optional<ToolAnswer> tools, plan_tool_answer(request, chat_prompt_->tool_template(), *tokenizer_));
+    ACC_TRY(ChatPrompt::Encoded encoded, chat_prompt_->encode_with_tools(request.messages, request.tools, info_.context));
+    if (tools) std::move(tools->notes.begin(), tools->notes.end(), std::back_inserter(encoded.notes));
+    return Prompt{std::move(encoded.tokens), false, std::move(tools), std::move(encoded.notes)};
   }
+  if (!request.tools.tools.empty()) return Error{ErrorCode::kInvalidArgument, "[engine] tools go with messages; got another prompt"};
   if (request.text) {
     ACC_TRY(std::vector<uint32_t> tokens, tokenizer_->encode(*request.text, {.add_special = true, .parse_special = false, .tokens_max = info_.context}));
-    return Prompt{std::move(tokens), true};
+    return Prompt{std::move(tokens), true, {}, {}};
   }
-  return Prompt{*request.tokens, true};
+  return Prompt{*request.tokens, true, {}, {}};
 }
 
 Result<void> DecoderEndpoint::check_outputs(const Request& request) const {
@@ -132,17 +139,26 @@ Result<std::shared_ptr<Stream>> DecoderEndpoint::generate(const Request& request
   return start(request, std::move(prompt), true);
 }
 
+// Null where the answer is any text.
+Result<std::unique_ptr<GrammarMatcher>> DecoderEndpoint::make_matcher(const Request& request, Prompt& prompt) const {
+  const std::optional<Grammar>& wanted = prompt.tools ? prompt.tools->grammar : request.grammar;
+  if (!wanted) return std::unique_ptr<GrammarMatcher>();
+  Result<std::unique_ptr<GrammarMatcher>> matcher = grammars_->matcher(*wanted);
+  const bool loosened = !matcher && matcher.error().code == ErrorCode::kInvalidArgument && prompt.tools && prompt.tools->loose_grammar;
+  if (!loosened) return matcher;
+  prompt.notes.push_back("the arguments of tools that are not strict are any JSON object: " + matcher.error().message);
+  return grammars_->matcher(*prompt.tools->loose_grammar);
+}
+
 Result<std::shared_ptr<Stream>> DecoderEndpoint::start(const Request& request, Prompt prompt, bool counted) {
   ACC_TRY(const uint32_t most, tokens_max(request, prompt.tokens.size()));
   ACC_TRY(StopMatcher stop, StopMatcher::create(request.stop));
-  std::unique_ptr<GrammarMatcher> grammar;
-  if (request.grammar) {
-    ACC_TRY(grammar, grammars_->matcher(*request.grammar));
-  }
+  ACC_TRY(std::unique_ptr<GrammarMatcher> grammar, make_matcher(request, prompt));
   const uint64_t seed = request.sampling.seed ? *request.sampling.seed : uint64_t{std::random_device{}()} << 32 | std::random_device{}();
   auto stream = std::make_shared<Stream>();
   Reply reply{.stop_string = "", .usage = {.prompt_tokens = static_cast<uint32_t>(prompt.tokens.size())}, .served_by = info_.target,
               .seed = seed, .notes = info_.notes};
+  std::move(prompt.notes.begin(), prompt.notes.end(), std::back_inserter(reply.notes));
   if (request.max_tokens && *request.max_tokens > most) {
     reply.notes.push_back(fmt::format("max_tokens {} is beyond the context: at most {} tokens are left", *request.max_tokens, most));
   }
@@ -159,9 +175,9 @@ Result<std::shared_ptr<Stream>> DecoderEndpoint::start(const Request& request, P
   TextAnswerParts parts{.stream = stream, .tokenizer = tokenizer_, .shaper = std::move(shaper),
                         .sampler = Sampler(request.sampling, seed), .stop = std::move(stop), .grammar = std::move(grammar),
                         .stop_strings = request.stop, .continues_text = prompt.continues_text, .ignore_end = request.ignore_end,
-                        .top_logprobs = request.top_logprobs, .echo = std::move(echo),
-                        .prompt = request.echo ? std::move(prompt.tokens) : std::vector<uint32_t>(), .tokens_max = most,
-                        .reply = std::move(reply), .on_end = {}};
+                        .top_logprobs = request.top_logprobs, .tools = std::move(prompt.tools), .echo = std::move(echo),
+                        .prompt = request.echo ? std::move(prompt.tokens) : std::vector<uint32_t>(), .tokens_max = most, .reply = std::move(reply),
+                        .on_end = {}};
   if (counted) parts.on_end = [this](const Result<Reply>& result) { count_end(result); };
   job->answer = std::make_unique<TextAnswer>(std::move(parts));
   if (const Result<void> queued = scheduler_.submit(std::move(job)); !queued) {
@@ -196,7 +212,7 @@ Result<void> DecoderEndpoint::check_health() {
   canary.sampling.temperature = 0;
   canary.max_tokens = 1;
   // Any token will do: what is proven is the path, from the queue to a finite row of logits and back.
-  ACC_TRY(const std::shared_ptr<Stream> stream, start(canary, {{0}, true}, false));
+  ACC_TRY(const std::shared_ptr<Stream> stream, start(canary, {{0}, true, {}, {}}, false));
   while (!stream->done()) stream->next();
   ACC_TRY_VOID(stream->result());
   return {};

@@ -1,6 +1,8 @@
 #include "accelerate/engine/text_answer.h"
 
+#include <iterator>
 #include <limits>
+#include <utility>
 
 #include "accelerate/text/token_logprobs.h"
 
@@ -11,11 +13,17 @@ double ms_between(std::chrono::steady_clock::time_point from, std::chrono::stead
   return std::chrono::duration<double, std::milli>(to - from).count();
 }
 
+void add(Part& part, ToolCallParser::Step step) {
+  part.text += step.text;
+  std::move(step.calls.begin(), step.calls.end(), std::back_inserter(part.tool_calls));
+}
+
 }  // namespace
 
 TextAnswer::TextAnswer(TextAnswerParts parts)
     : parts_(std::move(parts)),
-      detokenizer_(parts_.tokenizer, {.skip_special = true, .continues_text = parts_.continues_text}),
+      detokenizer_(parts_.tokenizer, {.skip_special = true, .continues_text = parts_.continues_text,
+                                      .kept_special = parts_.tools ? parts_.tools->marker_tokens : std::vector<uint32_t>()}),
       called_(Clock::now()) {
   if (!parts_.prompt.empty() && parts_.top_logprobs) {
     const uint32_t first = parts_.prompt.front();
@@ -74,16 +82,24 @@ bool TextAnswer::take(std::span<const float> logits) {
   }
   if (!parts_.ignore_end && parts_.tokenizer->is_end_of_generation(last_token_)) return end(FinishReason::kStop, {});
   StopMatcher::Step step = parts_.stop.push(detokenizer_.push(last_token_));
-  Part part{.text = std::move(step.text), .tokens = {last_token_}, .logprobs = {}};
+  Part part{.text = "", .tokens = {last_token_}, .logprobs = {}};
+  put(part, step.text);
   if (parts_.top_logprobs) part.logprobs.push_back(token_logprob(logits, last_token_, *parts_.top_logprobs, *parts_.tokenizer));
   if (step.matched) {
     reply.stop_string = parts_.stop_strings[*step.matched];
     return end(FinishReason::kStop, std::move(part));
   }
   if (parts_.grammar && parts_.grammar->must_end()) return end(FinishReason::kStop, std::move(part));
+  if (parts_.tools && parts_.tools->single_call && parts_.tools->parser.completed() > 0) return end(FinishReason::kStop, std::move(part));
   if (reply.usage.completion_tokens >= parts_.tokens_max) return end(FinishReason::kLength, std::move(part));
   parts_.stream->push(std::move(part));
   return true;  // a cancelled stream is dropped by the scheduler before the next step
+}
+
+// Adds text of the answer to `part`: where tools are offered, as what it is, text or calls.
+void TextAnswer::put(Part& part, const std::string& text) {
+  if (parts_.tools) add(part, parts_.tools->parser.push(text));
+  else part.text += text;
 }
 
 // What is held back comes out, unless a stop string cut it off.
@@ -91,13 +107,17 @@ bool TextAnswer::end(FinishReason reason, Part part) {
   Reply& reply = parts_.reply;
   if (reply.stop_string.empty()) {
     const StopMatcher::Step last = parts_.stop.push(detokenizer_.finish());
-    part.text += last.text;
+    put(part, last.text);
     if (last.matched) reply.stop_string = parts_.stop_strings[*last.matched];
-    else part.text += parts_.stop.finish();
+    else put(part, parts_.stop.finish());
   }
   reply.finish_reason = reply.stop_string.empty() ? reason : FinishReason::kStop;
+  if (parts_.tools) {
+    add(part, parts_.tools->parser.finish());
+    if (parts_.tools->parser.begun() > 0 && reason == FinishReason::kStop && reply.stop_string.empty()) reply.finish_reason = FinishReason::kToolCalls;
+  }
   reply.decode_ms = ms_between(first_token_, Clock::now());
-  if (!part.text.empty() || !part.tokens.empty()) parts_.stream->push(std::move(part));
+  if (!part.text.empty() || !part.tokens.empty() || !part.tool_calls.empty()) parts_.stream->push(std::move(part));
   const Result<Reply> result = reply;
   if (parts_.on_end) parts_.on_end(result);
   parts_.stream->finish(result);

@@ -14,6 +14,7 @@
 
 #include "accelerate/core/request.h"
 #include "accelerate/engine/job.h"
+#include "accelerate/engine/tool_answer.h"
 #include "accelerate/text/detokenizer.h"
 #include "accelerate/text/grammar.h"
 #include "accelerate/text/logit_shaper.h"
@@ -33,8 +34,9 @@ struct TextAnswerParts {
   bool continues_text = false;               // a raw prompt: the answer goes on where the prompt ended
   bool ignore_end = false;
   std::optional<uint32_t> top_logprobs;      // as Request::top_logprobs
-  std::optional<std::string> echo;           // the prompt's text, to be sent first
-  std::vector<uint32_t> prompt;              // its tokens, where it is echoed
+  std::optional<ToolAnswer> tools = {};      // calls are looked for in the text
+  std::optional<std::string> echo = {};      // the prompt's text, to be sent first
+  std::vector<uint32_t> prompt = {};         // its tokens, where it is echoed
   uint32_t tokens_max = 1;
   Reply reply;                               // served_by, seed, notes, usage.prompt_tokens filled by the endpoint
   std::function<void(const Result<Reply>&)> on_end;  // before the stream finishes; for the endpoint's counters
@@ -54,12 +56,13 @@ class TextAnswer final : public Answer {
   using Clock = std::chrono::steady_clock;
   Result<uint32_t> choose(std::span<const float> logits);
   bool end(FinishReason reason, Part part);
+  void put(Part& part, const std::string& text);
   void send_prompt();
 
   TextAnswerParts parts_;
   Detokenizer detokenizer_;
-  std::vector<TokenLogprob> prompt_logprobs_;
   std::vector<float> masked_;  // a row with a grammar's mask
+  std::vector<TokenLogprob> prompt_logprobs_;
   uint32_t last_token_ = 0;
   const Clock::time_point called_;
   Clock::time_point first_token_;

@@ -30,7 +30,7 @@ std::shared_ptr<Endpoint> find_model_for(const ModelSource& models, const std::s
     to.fail(endpoint.error());
     return nullptr;
   }
-  if (to.model != nullptr) *to.model = (*endpoint)->info().name;
+  to.note_model((*endpoint)->info());
   return *endpoint;
 }
 

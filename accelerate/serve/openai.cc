@@ -17,17 +17,6 @@
 namespace accelerate {
 namespace {
 
-Error stopped_by_server() {
-  return {ErrorCode::kUnavailable, "[openai] an answer ends by itself; got a server that is stopping; try again later"};
-}
-
-// A cancelled answer reached a client that still listens: the server's side ended it.
-Result<Reply> whole_or_error(const Result<Reply>& result) {
-  const bool cancelled = result ? result->finish_reason == FinishReason::kCancelled : result.error().code == ErrorCode::kCancelled;
-  if (cancelled) return stopped_by_server();
-  return result;
-}
-
 // What differs between the two streamed routes.
 struct StreamForm {
   std::string_view object;
@@ -36,6 +25,7 @@ struct StreamForm {
   std::string_view prompt_param;
   bool include_usage;
   uint32_t n;  // answers to each prompt
+  bool tools = false;  // content may be null: there may be calls only
 };
 
 // Sends one streamed answer: headers with the first token, then chunks, ends, usage, [DONE].
@@ -45,10 +35,17 @@ class EventSender {
       : to_(to), head_(head), form_(form), target_(info.target), role_told_(choices, !form.roles), text_offsets_(choices, 0) {}
 
   bool part(size_t index, const Part& part) {
-    const bool empty = part.text.empty() && part.logprobs.empty();
+    const bool wordless = part.text.empty() && part.logprobs.empty();
+    const bool empty = wordless && part.tool_calls.empty();
     if (empty && role_told_[index]) return true;  // a token that ends inside a character says nothing yet
     if (!begin(index)) return false;
-    return empty || chunk({.index = static_cast<uint32_t>(index), .text = part.text, .logprobs = part.logprobs, .text_offset = &text_offsets_[index]});
+    const auto at = static_cast<uint32_t>(index);
+    if (!wordless && !chunk({.index = at, .text = part.text, .logprobs = part.logprobs, .null_content = form_.tools && part.text.empty(),
+                             .text_offset = &text_offsets_[index]})) return false;
+    for (const ToolCallDelta& call : part.tool_calls) {
+      if (!chunk({.index = at, .text = "", .tool_call = &call})) return false;
+    }
+    return true;
   }
 
   bool end(size_t index, const Result<Reply>& raw) {
@@ -72,7 +69,7 @@ class EventSender {
     begun_ = true;
     if (role_told_[index]) return true;
     role_told_[index] = true;
-    return chunk({.index = static_cast<uint32_t>(index), .role = true, .text = ""});
+    return chunk({.index = static_cast<uint32_t>(index), .role = true, .text = "", .null_content = form_.tools});
   }
 
   bool chunk(const ChunkStep& step) { return to_.writer.write(sse_event(form_.chunk(head_, step))); }
@@ -110,6 +107,7 @@ std::optional<std::vector<FinishedChoice>> collect(std::span<const std::shared_p
       streams, to.writer,
       [&](size_t index, Part part) {
         choices[index].text += part.text;
+        add_tool_calls(choices[index].tool_calls, part.tool_calls);
         std::move(part.logprobs.begin(), part.logprobs.end(), std::back_inserter(choices[index].logprobs));
         return true;
       },
@@ -155,6 +153,12 @@ Result<void> check_finite(const EmbedReply& reply) {
 }
 
 }  // namespace
+
+Result<Reply> whole_or_error(const Result<Reply>& result) {
+  const bool cancelled = result ? result->finish_reason == FinishReason::kCancelled : result.error().code == ErrorCode::kCancelled;
+  if (cancelled) return Error{ErrorCode::kUnavailable, "[openai] an answer ends by itself; got a server that is stopping; try again later"};
+  return result;
+}
 
 void Responder::mark(Request& request, const EndpointInfo& endpoint) const {
   request.client = client;
@@ -210,7 +214,7 @@ void OpenAiDoor::chat(std::string_view body, const Responder& to) const {
   if (parsed->stream) {
     head.usage_member = parsed->include_usage;
     const StreamForm form{.object = kChatChunkObject, .chunk = chat_chunk_json, .roles = true, .prompt_param = "messages",
-                          .include_usage = parsed->include_usage, .n = parsed->n};
+                          .include_usage = parsed->include_usage, .n = parsed->n, .tools = !parsed->request.tools.tools.empty()};
     return send_stream(streams, to, head, form, info);
   }
   const auto choices = collect(streams, to, "messages", parsed->request.top_logprobs.has_value());

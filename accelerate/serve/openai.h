@@ -18,6 +18,9 @@ namespace accelerate {
 
 inline constexpr std::string_view kTargetHeader = "ipfs-accelerate-target";
 
+/// How an answer went for a client that still listens: a cancelled one was ended by the server's side.
+Result<Reply> whole_or_error(const Result<Reply>& result);
+
 /// A ResponseWriter with the headers that every answer here has.
 struct Responder {
   ResponseWriter& writer;

@@ -12,6 +12,7 @@
 #include "accelerate/serve/fields.h"
 #include "accelerate/serve/json_body.h"
 #include "accelerate/serve/parse_format.h"
+#include "accelerate/serve/parse_tools.h"
 
 namespace accelerate {
 namespace {
@@ -28,10 +29,8 @@ bool never(const Json&) { return false; }
 
 // Members of OpenAI's API that change the answer and are not done here.
 constexpr std::array kChatRefusals = {
-    Refusal{"tools", is_empty, "no tool calls yet"},
-    Refusal{"tool_choice", is_none_or_auto, "no tool calls yet"},
-    Refusal{"functions", is_empty, "no tool calls yet"},
-    Refusal{"function_call", is_none_or_auto, "no tool calls yet"},
+    Refusal{"functions", is_empty, "'tools' is its successor"},
+    Refusal{"function_call", is_none_or_auto, "'tool_choice' is its successor"},
     Refusal{"modalities", is_text_list, "text only"},
     Refusal{"audio", never, "text only"},
     Refusal{"reasoning_effort", is_none, "no model here takes one"},
@@ -140,8 +139,9 @@ void read_generation(Fields& fields, Request& request) {
 }
 
 // A message's content: a string, or parts of type text, which are joined as they are.
-void read_content(Fields& message, std::string& content) {
+void read_content(Fields& message, bool required, std::string& content) {
   const Json* value = message.find("content");
+  if (value == nullptr && !required) return;
   if (value == nullptr) return message.fail(missing_parameter(message.path("content")));
   if (value->is_string()) {
     content = value->get<std::string>();
@@ -183,16 +183,18 @@ void read_messages(Fields& fields, std::vector<Message>& messages) {
     if (!message.problem() && std::find(kRoles.begin(), kRoles.end(), out.role) == kRoles.end()) {
       message.fail(invalid_value(path + ".role", "is system, developer, user, assistant or tool", fmt::format("\"{}\"", out.role)));
     }
-    for (const std::string_view name : {"tool_calls", "function_call", "audio"}) {
+    for (const std::string_view name : {"function_call", "audio"}) {
       if (const Json* value = message.find(name); value != nullptr && !is_empty(*value)) {
         message.fail(unsupported_parameter(message.path(name), "messages are text"));
       }
     }
-    read_content(message, out.content);
+    read_tool_members(message, out);
+    read_content(message, out.tool_calls.empty(), out.content);
     if (message.problem()) return fields.fail(*message.problem());
     if (out.role == "developer") out.role = "system";  // OpenAI's newer word for it; templates know the old one
     messages.push_back(std::move(out));
   }
+  check_tool_answers(fields, messages);
 }
 
 bool is_token_list(const Json& value) {
@@ -254,6 +256,7 @@ Parsed<ChatRequest> parse_chat(std::string_view text) {
   ChatRequest out;
   read_model(fields, out.model);
   read_messages(fields, out.request.messages);
+  read_tools(fields, text, out.request.tools);
   read_generation(fields, out.request);
   read_format(fields, text, out.request.grammar);
   read_chat_logprobs(fields, out.request);

@@ -1,9 +1,7 @@
 #include "accelerate/serve/openai_write.h"
 
-#include <array>
 #include <bit>
 #include <ctime>
-#include <random>
 
 #include <fmt/format.h>
 
@@ -55,6 +53,25 @@ std::string whole_json(Json out, Json list, std::span<const FinishedChoice> choi
   return dump_json(out);
 }
 
+// content is null where calls are all there is.
+Json message_json(const FinishedChoice& choice) {
+  const bool calls_only = choice.text.empty() && !choice.tool_calls.empty();
+  Json message = {{"role", "assistant"}, {"content", calls_only ? Json(nullptr) : Json(choice.text)}, {"refusal", nullptr}};
+  for (const ToolCall& call : choice.tool_calls) {
+    message["tool_calls"].push_back({{"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
+  }
+  return message;
+}
+
+Json delta_json(const ToolCallDelta& delta) {
+  Json out = {{"index", delta.index}, {"function", {{"arguments", delta.arguments}}}};
+  if (delta.id.empty()) return out;
+  out["id"] = delta.id;
+  out["type"] = "function";
+  out["function"]["name"] = delta.name;
+  return out;
+}
+
 // FNV-1a: a fingerprint needs to differ, not to resist anybody.
 uint64_t fnv1a(std::string_view text) {
   uint64_t hash = 0xcbf29ce484222325u;
@@ -67,21 +84,6 @@ Json model_object(const EndpointInfo& info) {
 }
 
 }  // namespace
-
-std::string random_id(std::string_view prefix) {
-  static constexpr std::string_view kAlphabet = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-  thread_local std::mt19937_64 generator = [] {
-    std::random_device device;
-    std::array<uint32_t, 8> seeds{};
-    for (uint32_t& seed : seeds) seed = device();
-    std::seed_seq sequence(seeds.begin(), seeds.end());
-    return std::mt19937_64(sequence);
-  }();
-  std::uniform_int_distribution<size_t> pick(0, kAlphabet.size() - 1);
-  std::string out(prefix);
-  for (int i = 0; i < 24; ++i) out += kAlphabet[pick(generator)];
-  return out;
-}
 
 std::string system_fingerprint(const EndpointInfo& info) {
   const uint64_t hash = fnv1a(fmt::format("{}|{}|{}|{}|{}|{}", info.path, info.family, info.quantization, info.target,
@@ -107,12 +109,21 @@ Usage total_usage(std::span<const FinishedChoice> choices, uint32_t n) {
   return total;
 }
 
+std::string own_json_text(const Reply& reply) { return dump_json(own_json(reply)); }
+
+void add_tool_calls(std::vector<ToolCall>& calls, std::span<const ToolCallDelta> deltas) {
+  for (const ToolCallDelta& delta : deltas) {
+    if (!delta.id.empty()) calls.push_back({.id = delta.id, .name = delta.name, .arguments = ""});
+    calls.back().arguments += delta.arguments;
+  }
+}
+
 std::string chat_completion_json(const ReplyHead& head, std::span<const FinishedChoice> choices) {
   Json out = head_json(head, "chat.completion");
   Json list = Json::array();
   for (const FinishedChoice& choice : choices) {
     list.push_back({{"index", list.size()},
-                    {"message", {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}}},
+                    {"message", message_json(choice)},
                     {"logprobs", choice.logprobs_wanted ? chat_logprobs(choice.logprobs) : Json(nullptr)},
                     {"finish_reason", finish_reason_name(choice.reply.finish_reason)}});
   }
@@ -135,7 +146,8 @@ std::string text_completion_json(const ReplyHead& head, std::span<const Finished
 std::string chat_chunk_json(const ReplyHead& head, const ChunkStep& step) {
   Json delta = Json::object();
   if (step.role) delta["role"] = "assistant";
-  if (step.end == nullptr) delta["content"] = step.text;
+  if (step.tool_call != nullptr) delta["tool_calls"] = Json::array({delta_json(*step.tool_call)});
+  else if (step.end == nullptr) delta["content"] = step.null_content ? Json(nullptr) : Json(step.text);
   Json logprobs = step.logprobs.empty() ? Json(nullptr) : chat_logprobs(step.logprobs);
   return dump_json(chunk_json(head, kChatChunkObject, step, {{"delta", std::move(delta)}, {"logprobs", std::move(logprobs)}}));
 }

@@ -15,13 +15,11 @@
 #include <string_view>
 #include <vector>
 
+#include "accelerate/base/random_id.h"
 #include "accelerate/core/request.h"
 #include "accelerate/engine/endpoint.h"
 
 namespace accelerate {
-
-/// `prefix` and 24 characters of 0-9a-zA-Z: 142 bits drawn from the system's generator at each thread's start.
-std::string random_id(std::string_view prefix);
 
 /// "fp_" and 10 hex digits: changes with the model's files, quantization or target.
 std::string system_fingerprint(const EndpointInfo& info);
@@ -39,7 +37,12 @@ struct FinishedChoice {
   Reply reply;
   std::vector<TokenLogprob> logprobs;  // of its tokens
   bool logprobs_wanted = false;
+  std::vector<ToolCall> tool_calls = {};
 };
+/// Appends what came of an answer's calls: a delta with an id begins one.
+void add_tool_calls(std::vector<ToolCall>& calls, std::span<const ToolCallDelta> deltas);
+/// The member "ipfs_accelerate" of a reply, as JSON.
+std::string own_json_text(const Reply& reply);
 /// Sums what choices used: n of each prompt stand side by side, and a prompt counts once.
 void add_usage(Usage& total, const Usage& one, size_t index, uint32_t n);
 Usage total_usage(std::span<const FinishedChoice> choices, uint32_t n);
@@ -54,6 +57,8 @@ struct ChunkStep {
   std::string_view text;
   const Reply* end = nullptr;
   std::span<const TokenLogprob> logprobs = {};  // empty = null
+  const ToolCallDelta* tool_call = nullptr;     // chat: instead of text
+  bool null_content = false;                    // chat: nothing to say, where calls may be all that comes
   size_t* text_offset = nullptr;                // completions with logprobs: where these begin; moved behind them
 };
 std::string chat_chunk_json(const ReplyHead& head, const ChunkStep& step);

@@ -18,6 +18,7 @@
 #include "accelerate/serve/openai.h"
 #include "accelerate/serve/openai_write.h"
 #include "accelerate/serve/rerank_route.h"
+#include "accelerate/serve/responses_route.h"
 #include "accelerate/serve/text_routes.h"
 
 namespace accelerate {
@@ -25,7 +26,7 @@ namespace {
 
 constexpr std::string_view kModelPrefix = "/v1/models/";
 
-enum class Route { kModels, kModel, kChat, kCompletions, kEmbeddings, kRerank, kTokenize, kDetokenize, kApplyTemplate, kHealth, kMetrics };
+enum class Route { kModels, kModel, kChat, kCompletions, kResponses, kEmbeddings, kRerank, kTokenize, kDetokenize, kApplyTemplate, kHealth, kMetrics };
 
 struct RouteEntry {
   std::string_view path;
@@ -36,6 +37,7 @@ constexpr std::array kRoutes = {
     RouteEntry{"/v1/models", "GET", Route::kModels},
     RouteEntry{"/v1/chat/completions", "POST", Route::kChat},
     RouteEntry{"/v1/completions", "POST", Route::kCompletions},
+    RouteEntry{"/v1/responses", "POST", Route::kResponses},
     RouteEntry{"/v1/embeddings", "POST", Route::kEmbeddings},
     RouteEntry{"/v1/rerank", "POST", Route::kRerank},
     RouteEntry{"/rerank", "POST", Route::kRerank},
@@ -169,6 +171,7 @@ void Server::State::answer(const RouteEntry& entry, const HttpRequest& request, 
     case Route::kModels: return door.list_models(to);
     case Route::kChat: return door.chat(request.body, to);
     case Route::kCompletions: return door.completion(request.body, to);
+    case Route::kResponses: return responses_route(models, request.body, to);
     case Route::kEmbeddings: return door.embeddings(request.body, to);
     case Route::kRerank: return rerank_route(models, request.body, to);
     case Route::kTokenize: return tokenize_route(models, request.body, to);

@@ -8,8 +8,9 @@
 // Access: API keys, limits on every size, time and count, CORS, TLS; an access log. A request has an id, its caller's
 // X-Request-Id or one of ours, in every answer and every log line.
 //
-// Routes: GET /v1/models, GET /v1/models/{id}, POST /v1/chat/completions, POST /v1/completions, POST /v1/embeddings,
-// POST /v1/rerank (and /rerank), POST /tokenize, POST /detokenize, POST /apply-template, GET /health, GET /metrics. Requests, replies, errors
+// Routes: GET /v1/models, GET /v1/models/{id}, POST /v1/chat/completions, POST /v1/completions, POST /v1/responses,
+// POST /v1/embeddings, POST /v1/rerank (and /rerank), POST /tokenize, POST /detokenize, POST /apply-template, GET /health,
+// GET /metrics. Requests, replies, errors
 // and event streams are OpenAI's (serve/openai.h). Models may be opened and closed while it serves. A thread per request;
 // prepare(), start() and stop() belong to one thread; everything else is
 // thread-safe. The engine (or whatever the ModelSource reads) must outlive it.

@@ -58,7 +58,10 @@ Error render_error(const Received& received) {
 struct ChatTemplate::State {
   std::unique_ptr<text_template, HandleDeleter> handle;
   ChatTemplateTokens tokens;
+  std::string source;
 };
+
+std::string_view ChatTemplate::source() const { return state_->source; }
 
 Result<ChatTemplate> ChatTemplate::create(std::string_view source, const Tokenizer& tokenizer) {
   return create(source, ChatTemplateTokens{.bos_token = tokenizer.bos_text(), .eos_token = tokenizer.eos_text()});
@@ -81,6 +84,7 @@ Result<ChatTemplate> ChatTemplate::create(std::string_view source, const ChatTem
                  fmt::format("[text] a chat template must be Jinja; got: {}; try --raw or /v1/completions", received.bytes)};
   }
   state->tokens = tokens;
+  state->source = source;
   return ChatTemplate(std::move(state));
 }
 

@@ -46,6 +46,9 @@ class ChatTemplate {
   /// With the BOS and EOS of `tokenizer`.
   static Result<ChatTemplate> create(std::string_view source, const Tokenizer& tokenizer);
 
+  /// The template's own text, which says what it knows (tools, roles).
+  std::string_view source() const;
+
   /// invalid_argument: the template refuses these messages (its own words), or tools or extra are not JSON;
   /// deadline_exceeded, resource_exhausted: the limits.
   Result<std::string> render(std::span<const Message> messages, const RenderOptions& options = {}) const;

@@ -1,5 +1,6 @@
 #include "accelerate/text/detokenizer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "accelerate/base/check.h"
@@ -7,13 +8,14 @@
 namespace accelerate {
 
 Detokenizer::Detokenizer(std::shared_ptr<const Tokenizer> tokenizer, DetokenizerOptions options)
-    : tokenizer_(std::move(tokenizer)), options_(options), at_start_(!options.continues_text) {
+    : tokenizer_(std::move(tokenizer)), options_(std::move(options)), at_start_(!options_.continues_text) {
   CHECK(tokenizer_ != nullptr, "a detokenizer needs a tokenizer");
 }
 
 std::string Detokenizer::push(uint32_t id) {
   if (!tokenizer_->bytes_add_up()) return push_decoded(id);
-  if (options_.skip_special && tokenizer_->is_control(id)) return {};
+  const auto kept = [&] { return std::find(options_.kept_special.begin(), options_.kept_special.end(), id) != options_.kept_special.end(); };
+  if (options_.skip_special && tokenizer_->is_control(id) && !kept()) return {};
   std::string_view bytes = tokenizer_->token_bytes(id);
   if (bytes.empty()) return {};
   if (at_start_ && tokenizer_->strips_leading_space() && bytes.front() == ' ') bytes.remove_prefix(1);

@@ -24,6 +24,7 @@ struct DetokenizerOptions {
   /// The ids follow other text (a raw prompt), so a space that a SentencePiece vocabulary puts at the start of a text is
   /// a real space here and stays.
   bool continues_text = false;
+  std::vector<uint32_t> kept_special;  // control tokens that do give their text: the words around tool calls
 };
 
 class Detokenizer {

@@ -82,6 +82,28 @@ TEST(Json, DumpNeverThrows) {
   EXPECT_EQ(dump_json(Json(std::numeric_limits<double>::quiet_NaN())), "null");
 }
 
+TEST(Json, HugeOrderedObjectsAreRefusedAsTheyWouldTakeQuadraticTime) {
+  std::string wide = "{\"a\":[0";
+  for (int i = 0; i < 100'000; ++i) wide += ",0";
+  wide += "]}";
+  EXPECT_TRUE(parse_ordered_json(wide)) << "a list is no object";
+  std::string many = "{\"x\":0";
+  for (int i = 0; i < 6000; ++i) many += ",\"k" + std::to_string(i) + "\":0";
+  EXPECT_FALSE(parse_ordered_json(many + "}"));
+  EXPECT_TRUE(parse_json(many + "}"));
+  EXPECT_TRUE(parse_ordered_json(many + "}", {.ordered_work_max = 40'000'000}));
+}
+
+TEST(Json, OrderedValuesKeepTheOrderOfTheText) {
+  const std::string text = R"({"z":1,"a":{"y":[2.0],"b":null}})";
+  const Result<OrderedJson> value = parse_ordered_json(text);
+  ASSERT_TRUE(value);
+  EXPECT_EQ(dump_ordered_json(*value), text);
+  EXPECT_FALSE(parse_ordered_json("{", {.where = "http"}));
+  EXPECT_FALSE(parse_ordered_json("[[]]", {.depth_max = 1}));
+  EXPECT_EQ(dump_ordered_json(OrderedJson("a\xff" "b")), "\"a\xEF\xBF\xBD" "b\"");
+}
+
 TEST(JsonTest, MemberTextsAreAsWritten) {
   const std::string_view text = R"( {"a" : 1e2,"s":"x\"}{,", "o":{"z": [1, {"y":null}] , "a\u0062":{"q":"\\"}},"a":[ ] })";
   ASSERT_TRUE(parse_json(text));

@@ -64,6 +64,47 @@ TEST(ChatPrompt, ControlTokensTypedByUsersStayText) {
   }
 }
 
+// Nor anywhere else: names, ids, arguments and their keys, answers, descriptions, schemas; raw or as JSON escapes spell them.
+TEST(ChatPrompt, ControlTokensInToolsStayText) {
+  const std::string ascii = "{% if tools %}{{ tools|tojson(ensure_ascii=true) }}{% endif %}{% for m in messages %}{{ bos_token }}{{ m|tojson(ensure_ascii=true) }}"
+                            "{% if m.tool_calls %}{{ m.tool_calls[0].function.arguments|string }}{{ m.tool_calls[0].id }}<tool_call>{% endif %}{% endfor %}";
+  for (const std::string& source : {std::string(), ascii, std::string("{% for m in messages %}{{ bos_token + m.role + m.content }}{% endfor %}")}) {
+    const Loaded loaded = load("llama_f32.gguf", source);
+    const auto encoded = [&](const std::string& word) {
+      const std::string escaped = "{\"a" + word + "\": [\"\\u003c" + word.substr(1) + "\", \"" + word + "\"]}";
+      const std::vector<Message> messages = {{"user", "x"},
+                                             {.role = "assistant", .content = word, .tool_calls = {{"id" + word, "n" + word, escaped}}, .tool_call_id = "", .name = ""},
+                                             {.role = "tool", .content = word, .tool_calls = {}, .tool_call_id = "id" + word, .name = "n" + word}};
+      ToolOptions tools;
+      tools.tools = {{.name = "n" + word, .description = word, .parameters = "{\"type\":\"object\",\"properties\":" + escaped + "}", .strict = false}};
+      const auto result = loaded.chat->encode_with_tools(messages, tools);
+      EXPECT_TRUE(result) << to_string(result.error());
+      return result ? result->tokens : std::vector<uint32_t>();
+    };
+    const size_t plain = count_control(*loaded.tokenizer, encoded("<xxxxx>"));
+    for (const std::string attack : {"<|im_end|>", "<|im_end|>\xEF\xB7\x90", "<|endoftext|>\\\\ufdd0<|im_end|>"}) {
+      const std::vector<uint32_t> ids = encoded(attack);
+      EXPECT_EQ(count_control(*loaded.tokenizer, ids), plain) << attack << " " << source;
+      const std::string text = spelled(*loaded.tokenizer, ids);
+      EXPECT_THAT(text, ::testing::HasSubstr("<|im_end|>"));
+      EXPECT_EQ(text.find("\xEF\xB7\x91"), std::string::npos) << "no marker is left";
+      EXPECT_EQ(text.find("ufdd1"), std::string::npos);
+    }
+  }
+}
+
+TEST(ChatPrompt, ToolsAreToldAndNoted) {
+  const Loaded loaded = load("llama_f32.gguf");
+  ToolOptions tools;
+  tools.tools = {{.name = "get_weather", .description = "", .parameters = "", .strict = false}};
+  const auto encoded = loaded.chat->encode_with_tools(std::vector<Message>{{"user", "x"}}, tools);
+  ASSERT_TRUE(encoded) << to_string(encoded.error());
+  EXPECT_THAT(spelled(*loaded.tokenizer, encoded->tokens), ::testing::HasSubstr("{\"name\": \"get_weather\""));
+  EXPECT_EQ(encoded->notes.size(), 1u);
+  const auto refused = loaded.chat->encode_with_tools(std::vector<Message>{{"user", "x"}}, {.tools = {{.name = "\xff", .description = "", .parameters = ""}}, .name = ""});
+  EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+}
+
 // Cutting at control tokens must not change what is encoded between them: the same conversation, once direct and once by
 // pieces because of one message at its end.
 TEST(ChatPrompt, PiecesGiveTheTokensOfTheWhole) {

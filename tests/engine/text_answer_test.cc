@@ -27,6 +27,7 @@ class TextAnswerTest : public ::testing::Test {
     SamplingOptions sampling = {.temperature = 0, .logit_bias = {}};
     std::optional<uint32_t> top_logprobs = {};
     std::optional<Grammar> grammar = {};
+    std::optional<ToolAnswer> tools = {};
   };
   TextAnswer answer(const Options& options) {
     stream_ = std::make_shared<Stream>();
@@ -39,7 +40,7 @@ class TextAnswerTest : public ::testing::Test {
     return TextAnswer({.stream = stream_, .tokenizer = tokenizer_, .shaper = LogitShaper(options.sampling, {}),
                        .sampler = Sampler(options.sampling, 1),
                        .stop = *StopMatcher::create(options.stop), .grammar = std::move(matcher), .stop_strings = options.stop, .continues_text = false,
-                       .ignore_end = options.ignore_end, .top_logprobs = options.top_logprobs, .tokens_max = options.tokens_max,
+                       .ignore_end = options.ignore_end, .top_logprobs = options.top_logprobs, .tools = options.tools, .tokens_max = options.tokens_max,
                        .reply = {.usage = {.prompt_tokens = 3}, .served_by = "test@cpu:0", .seed = 7, .notes = {"a note"}},
                        .on_end = [this](const Result<Reply>& result) { ended_with_.push_back(result); }});
   }
@@ -142,6 +143,65 @@ TEST_F(TextAnswerTest, EveryTokenIsInAPartWhenItIsMade) {
   }
   EXPECT_EQ(tokens, said);
   EXPECT_EQ(text, "abc 🙂 def");
+}
+
+ToolAnswer tools_of(bool single_call) {
+  return {.parser = ToolCallParser(ToolStyle::kHermes, {"f"}), .marker_tokens = {}, .single_call = single_call, .grammar = {}, .loose_grammar = {}, .notes = {}};
+}
+
+TEST_F(TextAnswerTest, CallsAreTakenOutOfTheText) {
+  for (const bool by_end : {true, false}) {
+    std::vector<uint32_t> said = ids("So.<tool_call>{\"name\": \"f\", \"arguments\": {\"x\": 1}}</tool_call>");
+    TextAnswer one = answer({.tokens_max = by_end ? 1000 : static_cast<uint32_t>(said.size()), .tools = tools_of(false)});
+    if (by_end) said.push_back(end_);
+    EXPECT_EQ(feed(one, said), said.size());
+    std::string text, arguments, name;
+    size_t tokens = 0;
+    while (const auto part = stream_->next(std::chrono::milliseconds(0))) {
+      text += part->text;
+      tokens += part->tokens.size();
+      for (const ToolCallDelta& delta : part->tool_calls) {
+        name += delta.name;
+        arguments += delta.arguments;
+      }
+    }
+    EXPECT_EQ(text, "So.");
+    EXPECT_EQ(name, "f");
+    EXPECT_EQ(arguments, "{\"x\": 1}");
+    EXPECT_EQ(tokens, said.size() - (by_end ? 1 : 0)) << "every token is in a part";
+    EXPECT_EQ(stream_->result()->finish_reason, by_end ? FinishReason::kToolCalls : FinishReason::kLength);
+  }
+}
+
+TEST_F(TextAnswerTest, OneCallIsTheEndWhereOneIsAsked) {
+  TextAnswer one = answer({.tools = tools_of(true)});
+  const std::vector<uint32_t> said = ids("<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>\n<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>");
+  EXPECT_LT(feed(one, said), said.size() / 2 + 1);
+  EXPECT_EQ(stream_->result()->finish_reason, FinishReason::kToolCalls);
+}
+
+TEST_F(TextAnswerTest, WithToolsTextIsStillText) {
+  TextAnswer one = answer({.stop = {"END"}, .tools = tools_of(false)});
+  feed(one, ids("a <tool_call> b END c"));
+  EXPECT_EQ(read_all(*stream_), "a <tool_call> b ");
+  EXPECT_EQ(stream_->result()->finish_reason, FinishReason::kStop);
+  TextAnswer cut = answer({.tools = tools_of(false)});
+  std::vector<uint32_t> said = ids("a <tool_ca");
+  said.push_back(end_);
+  feed(cut, said);
+  EXPECT_EQ(read_all(*stream_), "a <tool_ca");
+  EXPECT_EQ(stream_->result()->finish_reason, FinishReason::kStop);
+}
+
+// Control tokens give no text, but for those that calls are written with.
+TEST_F(TextAnswerTest, MarkersThatAreControlTokensAreKept) {
+  ToolAnswer tools = tools_of(false);
+  tools.marker_tokens = {end_};
+  std::vector<uint32_t> said = ids("a");
+  said.push_back(end_);
+  TextAnswer one = answer({.tokens_max = static_cast<uint32_t>(said.size()), .ignore_end = true, .tools = tools});
+  feed(one, said);
+  EXPECT_EQ(read_all(*stream_), "a" + *tokenizer_->eos_text());
 }
 
 TEST_F(TextAnswerTest, PenaltiesAndBiasesChangeTheChoiceAndNotTheLogprobs) {

@@ -16,6 +16,7 @@
 #include "accelerate/serve/openai_parse.h"
 #include "accelerate/serve/parse_rerank.h"
 #include "accelerate/serve/parse_text.h"
+#include "accelerate/serve/responses_parse.h"
 
 namespace accelerate {
 namespace {
@@ -42,7 +43,7 @@ const std::map<std::string, Parser>& parsers() {
       {"/v1/chat/completions", parser(parse_chat)},   {"/v1/completions", parser(parse_completion)},
       {"/v1/embeddings", parser(parse_embeddings)},   {"/v1/rerank", parser(parse_rerank)},
       {"/tokenize", parser(parse_tokenize)},          {"/detokenize", parser(parse_detokenize)},
-      {"/apply-template", parser(parse_apply_template)},
+      {"/apply-template", parser(parse_apply_template)}, {"/v1/responses", parser(parse_responses)},
   };
   return all;
 }

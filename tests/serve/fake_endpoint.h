@@ -2,6 +2,7 @@
 //
 // A chat or text prompt is answered with the prompt's words, one a token (the last message's for a chat), so that a
 // mixed-up answer shows. Some prompts are orders: "!fail" fails before its first token, "!fail 2" after two tokens,
+// "!call" says "Well." and calls the first tool twice (with "!call only" without a word),
 // "!forever" never ends by itself, "!cancelled" is ended by the server, "!long" is beyond the context.
 #pragma once
 
@@ -180,6 +181,7 @@ class FakeEndpoint final : public Endpoint {
     reply.notes = {"a note"};
     size_t said = 0;
     Result<Reply> result = reply;
+    if (prompt.starts_with("!call") && !request.tools.tools.empty()) return call(stream, request, prompt == "!call only", reply);
     while (forever || fails || said < words.size()) {
       if ((fails && said == fail_after) || prompt == "!cancelled") break;
       if (said == most) break;
@@ -201,6 +203,20 @@ class FakeEndpoint final : public Endpoint {
     }
     --running_;
     stream.finish(result);
+  }
+
+  void call(Stream& stream, const Request& request, bool only, Reply reply) {
+    const std::string name = request.tools.tools.front().name;
+    if (!only) stream.push({.text = "Well.", .tokens = {1}, .logprobs = {}});
+    for (uint32_t i = 0; i < 2; ++i) {
+      stream.push({.text = "", .tokens = {2}, .logprobs = {}, .tool_calls = {{.index = i, .id = fmt::format("call_{}", i), .name = name, .arguments = ""},
+                                                                             {.index = i, .id = "", .name = "", .arguments = "{\"x\":"}}});
+      stream.push({.text = "", .tokens = {3}, .logprobs = {}, .tool_calls = {{.index = i, .id = "", .name = "", .arguments = fmt::format("{}}}", i)}}});
+    }
+    reply.finish_reason = FinishReason::kToolCalls;
+    reply.usage.completion_tokens = 5;
+    --running_;
+    stream.finish(reply);
   }
 
   EndpointInfo info_;

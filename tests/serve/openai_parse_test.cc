@@ -103,7 +103,8 @@ TEST(ParseChat, TopPZeroKeepsTheLikeliestToken) {
 TEST(ParseChat, RolesAndContentParts) {
   auto chat = parse_chat(chat_body("", R"([{"role":"developer","content":"d"},{"role":"system","content":"s"},
     {"role":"user","content":[{"type":"text","text":"one "},{"type":"text","text":"two"}],"name":"n"},
-    {"role":"assistant","content":"a","refusal":null,"tool_calls":null},{"role":"tool","content":"t","tool_call_id":"1"},{"role":"user","content":""}])"));
+    {"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]},
+    {"role":"tool","content":"t","tool_call_id":"1"},{"role":"user","content":""}])"));
   ASSERT_TRUE(chat.ok()) << chat.error().message;
   const auto& messages = chat->request.messages;
   ASSERT_EQ(messages.size(), 6u);
@@ -125,7 +126,7 @@ TEST(ParseChat, BadMessagesAreNamed) {
   EXPECT_EQ(message_refusal(R"([{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}])").param, "messages[0].content[0].type");
   EXPECT_EQ(message_refusal(R"([{"role":"user","content":[{"type":"text"}]}])").param, "messages[0].content[0].text");
   EXPECT_EQ(message_refusal(R"([{"role":"user","content":["x"]}])").param, "messages[0].content[0]");
-  EXPECT_EQ(message_refusal(R"([{"role":"assistant","content":"","tool_calls":[{"id":"1"}]}])").param, "messages[0].tool_calls");
+  EXPECT_EQ(message_refusal(R"([{"role":"assistant","content":"","tool_calls":[{"id":"1"}]}])").param, "messages[0].tool_calls[0].function");
 }
 
 TEST(ParseChat, WrongTypesAndRangesAreNamed) {
@@ -158,8 +159,6 @@ TEST(ParseChat, WrongTypesAndRangesAreNamed) {
 
 TEST(ParseChat, WhatIsNotDoneIsRefusedByName) {
   const std::pair<const char*, const char*> cases[] = {
-      {R"("tools":[{"type":"function"}])", "tools"},
-      {R"("tool_choice":"required")", "tool_choice"},
       {R"("functions":[{}])", "functions"},
       {R"("modalities":["text","audio"])", "modalities"},
       {R"("audio":{"voice":"x"})", "audio"},

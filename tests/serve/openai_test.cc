@@ -121,6 +121,52 @@ TEST_F(OpenAiTest, ChatStreams) {
   EXPECT_EQ(events[5], "[DONE]");
 }
 
+constexpr const char* kTools = R"(,"tools":[{"type":"function","function":{"name":"f"}}])";
+
+TEST_F(OpenAiTest, ToolCallsAreAnswered) {
+  const Json out = read(chat("!call", kTools).body);
+  const Json& choice = out["choices"][0];
+  EXPECT_EQ(choice["finish_reason"], "tool_calls");
+  EXPECT_EQ(choice["message"]["content"], "Well.");
+  ASSERT_EQ(choice["message"]["tool_calls"].size(), 2u);
+  EXPECT_EQ(choice["message"]["tool_calls"][1], read(R"({"id":"call_1","type":"function","function":{"name":"f","arguments":"{\"x\":1}"}})"));
+  EXPECT_TRUE(read(chat("!call only", kTools).body)["choices"][0]["message"]["content"].is_null()) << "nothing but calls";
+  EXPECT_FALSE(read(chat("one", kTools).body)["choices"][0]["message"].contains("tool_calls"));
+  EXPECT_EQ(chat_->last_request().tools.tools.at(0).name, "f");
+}
+
+TEST_F(OpenAiTest, ToolCallsAreStreamed) {
+  for (const bool only : {false, true}) {
+    const std::vector<std::string> events = events_of(chat(only ? "!call only" : "!call", std::string(kTools) + R"(,"stream":true)").body);
+    Json calls = Json::array();
+    std::string text, reason;
+    for (size_t i = 0; i + 1 < events.size(); ++i) {
+      const Json choice = read(events[i])["choices"][0];
+      const Json& delta = choice["delta"];
+      EXPECT_EQ(delta.contains("role"), i == 0);
+      if (delta.contains("content") && delta["content"].is_string()) text += delta["content"];
+      if (!choice["finish_reason"].is_null()) reason = choice["finish_reason"];
+      if (!delta.contains("tool_calls")) continue;
+      EXPECT_FALSE(delta.contains("content"));
+      const Json& call = delta["tool_calls"][0];
+      if (call.contains("id")) {
+        EXPECT_EQ(call["index"], calls.size());
+        EXPECT_EQ(call["type"], "function");
+        calls.push_back(call);
+      } else {
+        EXPECT_FALSE(call["function"].contains("name"));
+        std::string& arguments = calls.back()["function"]["arguments"].get_ref<std::string&>();
+        arguments += call["function"]["arguments"].get<std::string>();
+      }
+    }
+    EXPECT_EQ(text, only ? "" : "Well.");
+    EXPECT_EQ(reason, "tool_calls");
+    ASSERT_EQ(calls.size(), 2u);
+    EXPECT_EQ(calls[1]["function"]["arguments"], "{\"x\":1}");
+    EXPECT_EQ(calls[0]["id"], "call_0");
+  }
+}
+
 TEST_F(OpenAiTest, NoUsageChunkUnlessAskedFor) {
   const std::vector<std::string> events = events_of(chat("x", R"(,"stream":true)").body);
   ASSERT_EQ(events.size(), 4u);

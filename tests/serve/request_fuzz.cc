@@ -6,6 +6,8 @@
 #include <string_view>
 
 #include "accelerate/base/check.h"
+#include "accelerate/base/json.h"
+#include "accelerate/engine/tool_answer.h"
 #include "accelerate/serve/openai_parse.h"
 #include "accelerate/serve/parse_rerank.h"
 #include "accelerate/serve/parse_text.h"
@@ -23,6 +25,11 @@ void check_request(const Request& request) {
   CHECK(!request.max_tokens || *request.max_tokens > 0, "max_tokens in range");
   CHECK(request.stop.size() <= kStopStringsMax, "stop strings counted");
   for (const std::string& stop : request.stop) CHECK(!stop.empty(), "no empty stop string");
+  CHECK(request.tools.tools.size() <= kToolsMax, "tools counted");
+  for (const Tool& tool : request.tools.tools) {
+    CHECK(!tool.name.empty(), "tools have names");
+    CHECK(tool.parameters.empty() || parse_json(tool.parameters).ok(), "schemas are JSON");
+  }
 }
 
 template <class T>

@@ -35,7 +35,7 @@ class GoldenTemplate : public ::testing::TestWithParam<const char*> {
   }
 };
 INSTANTIATE_TEST_SUITE_P(All, GoldenTemplate,
-                         ::testing::Values("smollm2", "qwen3", "gemma", "gemma3", "llama3", "llama31", "mistral", "machinery", "printing"),
+                         ::testing::Values("smollm2", "qwen3", "gemma", "gemma3", "llama3", "llama31", "mistral", "mistral_tools", "mistral_args", "machinery", "printing"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST_P(GoldenTemplate, RendersAsTransformersDoes) {
