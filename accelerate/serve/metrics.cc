@@ -92,7 +92,7 @@ constexpr std::array kValues = {
     Value{"prefix_evictions_total", kCounter, "Kept sequences given up for lack of KV.", [](const Snapshot& m) { return static_cast<double>(m.stats.scheduler.evictions); }, true},
     Value{"preemptions_total", kCounter, "Running requests that stepped back, for lack of KV or for a more urgent one.", [](const Snapshot& m) { return static_cast<double>(m.stats.scheduler.preemptions); }, true},
     Value{"steps_total", kCounter, "Steps of the program.", [](const Snapshot& m) { return static_cast<double>(m.stats.scheduler.steps); }, true},
-    Value{"kv_tokens_total", kGauge, "Tokens the KV cache holds at most.", [](const Snapshot& m) { return static_cast<double>(m.stats.kv_tokens_total); }, true},
+    Value{"kv_tokens_max", kGauge, "Tokens the KV cache holds at most.", [](const Snapshot& m) { return static_cast<double>(m.stats.kv_tokens_total); }, true},
     Value{"kv_tokens_active", kGauge, "Tokens held by running requests.", [](const Snapshot& m) { return static_cast<double>(m.stats.scheduler.kv_tokens_active); }, true},
     Value{"kv_tokens_unused", kGauge, "Tokens of pages that nobody holds; neither active nor unused = kept for reuse.", [](const Snapshot& m) { return static_cast<double>(m.stats.scheduler.capacity.kv_tokens_free); }, true},
     Value{"slots_free", kGauge, "Sequences that could be opened, kept ones not counted.", [](const Snapshot& m) { return static_cast<double>(m.stats.scheduler.capacity.slots_free); }, true},

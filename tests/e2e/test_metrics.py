@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 # Moved in tests of their room: a full queue of 1024 (engine/decoder_endpoint_test), a broken step (the same).
 ELSEWHERE = {"requests_rejected", "requests_failed"}
 # Said once, at the load.
-CONSTANT = {"model_memory_bytes", "model_load_seconds", "model_loaded_timestamp_seconds", "model_info", "kv_tokens"}
+CONSTANT = {"model_memory_bytes", "model_load_seconds", "model_loaded_timestamp_seconds", "model_info", "kv_tokens_max"}
 
 
 def scrape(server):

@@ -69,7 +69,7 @@ TEST(Metrics, SayWhatEndpointsSay) {
   EXPECT_EQ(value_of(page, "ttft_seconds_bucket" + name + R"(,le="0.25"})"), "1");
   EXPECT_EQ(value_of(page, "queue_place_seconds" + name + R"(,place="1",client="key-1",priority="-1"})"), "0.5");
   EXPECT_EQ(value_of(page, R"(requests_total{model="embed"})"), "7");
-  EXPECT_FALSE(value_of(page, R"(kv_tokens_total{model="embed"})")) << "an encoder has none";
+  EXPECT_FALSE(value_of(page, R"(kv_tokens_max{model="embed"})")) << "an encoder has none";
 }
 
 }  // namespace
