@@ -166,7 +166,8 @@ void read_response_tools(Fields& fields, const OrderedJson& ordered, ToolOptions
     Fields tool(entry, path + ".");
     std::string type;
     tool.string("type", type);
-    if (type != "function") tool.fail(unsupported_parameter(path + ".type", fmt::format("tools are functions, not \"{}\"", type.substr(0, 40))));
+    if (tool.find("type") == nullptr) tool.fail(missing_parameter(path + ".type"));
+    else if (type != "function") tool.fail(unsupported_parameter(path + ".type", fmt::format("tools are functions, not \"{}\"", type.substr(0, 40))));
     if (tool.problem()) return fields.fail(*tool.problem());
     Tool& read = tools.tools.emplace_back(read_function(fields, ordered["tools"][i], path));
     if (tool.find("strict") == nullptr) read.strict = true;
