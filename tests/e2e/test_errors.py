@@ -20,7 +20,7 @@ def post(server, path, content, **options):
     ({"temperature": 3}, "temperature"), ({"temperature": "hot"}, "temperature"), ({"top_p": -1}, "top_p"), ({"max_tokens": 0}, "max_tokens"),
     ({"max_tokens": "many"}, "max_tokens"), ({"seed": 1.5}, "seed"), ({"stop": ["a"] * 5}, "stop"), ({"stop": ""}, "stop"), ({"n": 0}, "n"),
     ({"top_logprobs": 2}, "top_logprobs"), ({"frequency_penalty": 3}, "frequency_penalty"), ({"logit_bias": {"x": 1}}, "logit_bias"), ({"response_format": {"type": "xml"}}, "response_format.type"),
-    ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"), ({"stream_options": {"include_usage": True}}, "stream_options"),
+    ({"tools": [{"type": "function", "function": {"name": "two words"}}]}, "tools[0].function.name"), ({"tool_choice": "always"}, "tool_choice"), ({"stream_options": {"include_usage": True}}, "stream_options"),
     ({"messages": []}, "messages"), ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0].role"),
     ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "messages[0].content[0].type"),
 ])
