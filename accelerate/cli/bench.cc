@@ -53,7 +53,7 @@ class BenchVerb : public Verb {
   Result<void> run(Console& console) override {
     ACC_TRY(options_.open, open_options(flags_));
     ACC_TRY_VOID(ensure_pulled(console, model_, flags_));
-    ACC_TRY(const std::unique_ptr<Engine> engine, make_engine(flags_.threads));
+    ACC_TRY(const std::unique_ptr<Engine> engine, make_engine(flags_));
     const MachineLimits limits = measure_machine(engine->context().threads);
     Result<BenchReport> report = [&] {
       ProgressLine progress(console);

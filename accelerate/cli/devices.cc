@@ -121,7 +121,7 @@ class DevicesVerb : public Verb {
   bool json() const override { return json_; }
 
   Result<void> run(Console& console) override {
-    ACC_TRY(const std::unique_ptr<Engine> engine, make_engine(0));
+    ACC_TRY(const std::unique_ptr<Engine> engine, make_engine({}));
     Findings findings{.cpu = cpu_info(), .probes = probe_isas(), .isa = usable_isa(), .limits = {}, .verdicts = {}};
     if (!no_measure_) findings.limits = measure_machine(engine->context().threads);
     findings.verdicts = engine->hardware(std::chrono::steady_clock::now() + kProbeTimeout);

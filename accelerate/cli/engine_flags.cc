@@ -39,6 +39,8 @@ const CatalogEntry* find_entry(std::string_view alias) {
 void add_engine_flags(CLI::App& app, EngineFlags& flags) {
   app.add_option("--threads", flags.threads, "CPU threads; default: what affinity and quota grant")
       ->check(CLI::Range(uint32_t{1}, ThreadPool::kThreadsMax))->type_name("N");
+  app.add_option("--memory", flags.memory_bytes, "Bytes that all models together may take, as 6GB or 512MiB; default: what the machine and its cgroup leave")
+      ->transform(CLI::AsSizeValue(false))->check(CLI::PositiveNumber)->type_name("SIZE");
   app.add_option("--hardware", flags.hardware, "auto, or a name that `devices` lists")->type_name("NAME");
   app.add_option("--precision", flags.precision, "default: the fastest that stays right; exact: float32 activations and KV")
       ->check(CLI::IsMember({"default", "exact"}))->type_name("WORD");
@@ -56,10 +58,11 @@ void add_decoder_flags(CLI::App& app, EngineFlags& flags) {
   app.add_flag("--no-prefix-cache", flags.no_prefix_cache, "Compute every prompt anew instead of reusing what begins alike");
 }
 
-Result<std::unique_ptr<Engine>> make_engine(uint32_t threads) {
+Result<std::unique_ptr<Engine>> make_engine(const EngineFlags& flags) {
   EngineOptions options;
   for (const BackendEntry& entry : backend_registry()) options.backends.push_back({std::string(entry.name), entry.make});
-  options.threads = threads;
+  options.threads = flags.threads;
+  options.memory_bytes = flags.memory_bytes;
   return Engine::create(options);
 }
 
@@ -111,7 +114,7 @@ Result<std::shared_ptr<Endpoint>> open_endpoint(Console& console, Engine& engine
 
 Result<OpenedEngine> open_engine(Console& console, const std::string& word, const EngineFlags& flags) {
   OpenedEngine opened;
-  ACC_TRY(opened.engine, make_engine(flags.threads));
+  ACC_TRY(opened.engine, make_engine(flags));
   ACC_TRY(opened.endpoint, open_endpoint(console, *opened.engine, word, "", flags));
   return opened;
 }

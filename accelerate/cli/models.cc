@@ -139,7 +139,7 @@ class ModelsVerb : public Verb {
     const bool put = show_->parsed() ? false : print_list(console);
     if (!show_->parsed()) return put ? Result<void>() : console.output_error();
     ACC_TRY(const OpenOptions options, open_options(flags_));
-    ACC_TRY(const std::unique_ptr<Engine> engine, make_engine(0));
+    ACC_TRY(const std::unique_ptr<Engine> engine, make_engine({}));
     ACC_TRY(const ModelDescription description, engine->describe(model_, options));
     std::optional<std::string> id;
     if (id_) {

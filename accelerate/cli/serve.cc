@@ -39,7 +39,7 @@ class ServeVerb : public Verb {
 
   Result<void> run(Console& console) override {
     ACC_TRY(const ServeOptions options, serve_options(console, serve_flags_));
-    ACC_TRY(const std::unique_ptr<Engine> engine, make_engine(flags_.threads));
+    ACC_TRY(const std::unique_ptr<Engine> engine, make_engine(flags_));
     Server server(*engine, options);
     ACC_TRY_VOID(server.prepare());
     for (const std::string& argument : models_) {

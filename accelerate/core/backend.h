@@ -91,6 +91,7 @@ struct CompileOptions {
   uint32_t context = 0;                     // tokens a sequence may have; 0 = the model's, as far as memory allows
   uint64_t kv_tokens = 0;                   // tokens of KV shared by all slots; 0 = one context or the default, see notes()
   uint32_t slots = 0;                       // 0 = default
+  uint64_t memory_bytes = 0;                // the program may take; 0 = BackendContext::memory_bytes
 };
 
 struct Compiled {

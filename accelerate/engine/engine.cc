@@ -81,6 +81,7 @@ struct Engine::State {
   std::vector<std::unique_ptr<Backend>> backends;
   mutable std::mutex mutex;
   std::map<std::string, std::shared_ptr<Endpoint>> endpoints;      // guarded by mutex; null while opening
+  std::mutex budget_mutex;                                         // held through a load where there is a budget
   mutable std::mutex probe_mutex;                                  // apart: a probe takes seconds, find() may not wait for it
   mutable std::vector<ProbedBackend> probed;                       // guarded by probe_mutex
   mutable std::atomic<bool> probe_wanted{true};                    // at first, and when a backend's devices changed
@@ -128,9 +129,14 @@ Result<std::shared_ptr<Endpoint>> Engine::open(const std::string& word, const Op
     }
   }
   const auto load = [&]() -> Result<std::shared_ptr<Endpoint>> {
+    // Two loads at once would both count on what is left of the budget.
+    std::unique_lock<std::mutex> one_at_a_time;
+    if (state_->context.memory_bytes != 0) one_at_a_time = std::unique_lock(state_->budget_mutex);
+    CompileOptions compile = options.compile;
+    compile.memory_bytes = memory_left();
     ACC_TRY_VOID(add_graph(*opened.model));
     const auto probed = state_->probe(std::chrono::steady_clock::now() + kProbeDeadline);
-    ACC_TRY(const Plan plan, make_plan({.model = *opened.model, .hardware = options.hardware, .compile = options.compile,
+    ACC_TRY(const Plan plan, make_plan({.model = *opened.model, .hardware = options.hardware, .compile = compile,
                                        .backends = probed, .detect = options.hardware != "auto"}));
     const PlanEntry* best = plan.best();
     if (!best) {
@@ -139,7 +145,7 @@ Result<std::shared_ptr<Endpoint>> Engine::open(const std::string& word, const Op
                                              refusal.message)};
     }
     std::shared_ptr<const Model> model = std::move(opened.model);
-    ACC_TRY(Compiled compiled, best->backend->compile(model, best->target.device, options.compile, progress));
+    ACC_TRY(Compiled compiled, best->backend->compile(model, best->target.device, compile, progress));
     for (const std::string& line : compiled.report) log_info(opened.name + ": " + line);
     ACC_TRY(std::shared_ptr<Endpoint> endpoint,
             make_endpoint({.model = model, .program = std::move(compiled.program), .name = opened.name,
@@ -153,6 +159,13 @@ Result<std::shared_ptr<Endpoint>> Engine::open(const std::string& word, const Op
   if (endpoint) state_->endpoints[opened.name] = *endpoint;
   else state_->endpoints.erase(opened.name);
   return endpoint;
+}
+
+uint64_t Engine::memory_left() const {
+  if (state_->context.memory_bytes == 0) return 0;
+  uint64_t taken = 0;
+  for (const auto& endpoint : endpoints()) taken += endpoint->info().memory_bytes;
+  return std::max<uint64_t>(state_->context.memory_bytes - std::min(state_->context.memory_bytes, taken), 1);
 }
 
 std::shared_ptr<Endpoint> Engine::find(const std::string& name) const {

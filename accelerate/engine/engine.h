@@ -28,7 +28,7 @@ struct BackendFactory {
 struct EngineOptions {
   std::vector<BackendFactory> backends;
   uint32_t threads = 0;         // 0 = usable quota (CpuInfo::threads_usable)
-  uint64_t memory_bytes = 0;    // budget; 0 = what the machine and its cgroup allow
+  uint64_t memory_bytes = 0;    // budget of all models together; 0 = what the machine and its cgroup allow
 };
 
 struct OpenOptions {
@@ -75,6 +75,8 @@ class Engine {
   /// One verdict per hardware name of engine/hardware.h, in priority order, within `deadline`.
   std::vector<Verdict> hardware(Deadline deadline) const;
   const BackendContext& context() const;
+  /// What the open models leave of EngineOptions::memory_bytes, at least 1; 0 = there is no budget.
+  uint64_t memory_left() const;
 
  private:
   Engine();

@@ -77,7 +77,7 @@ TEST_F(EngineFlagsTest, APullIsDescribedBeforeItBegins) {
 }
 
 TEST_F(EngineFlagsTest, AnEngineHasTheBackendsOfThisBinary) {
-  const Result<std::unique_ptr<Engine>> engine = make_engine(1);
+  const Result<std::unique_ptr<Engine>> engine = make_engine({.threads = 1});
   ASSERT_TRUE(engine.ok());
   EXPECT_EQ((*engine)->context().threads, 1u);
 }

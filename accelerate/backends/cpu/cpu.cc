@@ -52,7 +52,7 @@ class CpuBackend final : public Backend {
 
   Support supports(const Model& model, const Device& device, const CompileOptions& options) const override {
     if (const Result<void> able = check(model, device, options); !able) return no(able.error());
-    const Result<MemoryEstimate> memory = estimate_memory(model, options, machine());
+    const Result<MemoryEstimate> memory = estimate_memory(model, options, machine(options));
     if (!memory) return no(memory.error());
     return {.yes = true, .reason = "", .memory_bytes = memory->total(), .memory = *memory};
   }
@@ -61,7 +61,7 @@ class CpuBackend final : public Backend {
     CHECK(model, "a model to compile");
     ACC_TRY_VOID(check(*model, device, options));
     ACC_TRY(const Isa isa, usable_isa());
-    const HostMachine machine = this->machine();
+    const HostMachine machine = this->machine(options);
     Compiled compiled;
     const uint32_t threads = options.threads != 0 ? options.threads : machine.threads;
     compiled.report.push_back(fmt::format("{} kernels, {} threads", isa_name(isa), threads));
@@ -97,8 +97,8 @@ class CpuBackend final : public Backend {
     return {};
   }
 
-  HostMachine machine() const {
-    return {.threads = context_.threads != 0 ? context_.threads : 1, .memory_bytes = context_.memory_bytes};
+  HostMachine machine(const CompileOptions& options) const {
+    return {.threads = context_.threads != 0 ? context_.threads : 1, .memory_bytes = options.memory_bytes != 0 ? options.memory_bytes : context_.memory_bytes};
   }
 
   /// One pool for each thread count in use: several models take turns instead of fighting for the CPUs.

@@ -1,0 +1,117 @@
+// Memory: what a model takes is known before it is loaded, kept to a budget, and given back.
+//
+// IPFS_ACCELERATE_LOADS says how often a model is loaded and unloaded (10; bench/results has 100).
+
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+
+#include "accelerate/backends/registry.h"
+#include "accelerate/base/cpu.h"
+#include "accelerate/engine/engine.h"
+#include "tests/conformance/harness.h"
+#include "tests/real_models.h"
+
+namespace accelerate::conformance {
+namespace {
+
+constexpr uint32_t kContext = 128;
+uint32_t kv_tokens() { return is_portable() ? 2 * kContext : 16 * kContext; }  // plain kernels fill 50 tokens a second
+
+std::unique_ptr<Engine> engine_of(uint64_t memory_bytes = 0) {
+  EngineOptions options{.backends = {}, .memory_bytes = memory_bytes};
+  for (const BackendEntry& entry : backend_registry()) options.backends.push_back({std::string(entry.name), entry.make});
+  auto engine = Engine::create(options);
+  if (!engine) throw std::runtime_error(to_string(engine.error()));
+  return *std::move(engine);
+}
+
+OpenOptions options_of() {
+  OpenOptions options;
+  options.compile.context = kContext;
+  options.compile.kv_tokens = kv_tokens();
+  return options;
+}
+
+// Answers until every page of the KV has been written.
+void fill_kv(Endpoint& endpoint) {
+  std::vector<std::shared_ptr<Stream>> streams;
+  for (uint32_t i = 0; i < kv_tokens() / kContext + 1; ++i) {
+    std::vector<uint32_t> tokens(kContext - 1);
+    for (uint32_t t = 0; t < tokens.size(); ++t) tokens[t] = 100 + (i * 131 + t * 7) % 1000;
+    auto stream = endpoint.generate({.messages = {}, .text = {}, .tokens = tokens, .max_tokens = 1, .stop = {}});
+    ASSERT_TRUE(stream) << to_string(stream.error());
+    streams.push_back(*stream);
+  }
+  for (const auto& stream : streams) {
+    while (!stream->done()) stream->next();
+    ASSERT_TRUE(stream->result()) << to_string(stream->result().error());
+  }
+}
+
+class Memory : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const std::filesystem::path file = testing::real_model(testing::kSmolLM2File);
+    if (!std::filesystem::exists(file)) GTEST_SKIP() << testing::real_model_absent(file);
+    path_ = file.string();
+  }
+  std::string path_;
+};
+
+TEST_F(Memory, IsKnownBeforeTheModelIsLoaded) {
+  const auto engine = engine_of();
+  { // what a first load leaves behind once (allocator, tables, threads) is nobody's estimate
+    ASSERT_TRUE(engine->open(path_, options_of(), no_progress()));
+    ASSERT_TRUE(engine->close(engine->endpoints().front()->info().name));
+  }
+  const auto description = engine->describe(path_, options_of());
+  ASSERT_TRUE(description) << to_string(description.error());
+  const double estimate = static_cast<double>(description->memory_weights_bytes + description->memory_kv_bytes + description->memory_buffers_bytes);
+  const uint64_t before = resident_bytes();
+  const auto endpoint = engine->open(path_, options_of(), no_progress());
+  ASSERT_TRUE(endpoint) << to_string(endpoint.error());
+  fill_kv(**endpoint);
+  const double resident = static_cast<double>(resident_bytes() - before);
+  std::printf("  smollm2: %.1f MiB estimated, %.1f MiB resident with its KV full (%+.1f %%)\n", estimate / 1048576, resident / 1048576,
+              100 * (resident / estimate - 1));
+  EXPECT_NEAR(resident / estimate, 1, 0.1);
+}
+
+TEST_F(Memory, ComesBack) {
+  const char* asked = std::getenv("IPFS_ACCELERATE_LOADS");
+  const int loads = asked != nullptr ? std::atoi(asked) : 10;
+  const auto engine = engine_of();
+  uint64_t first = 0, last = 0;
+  for (int i = 0; i <= loads; ++i) {
+    const auto endpoint = engine->open(path_, options_of(), no_progress());
+    ASSERT_TRUE(endpoint) << to_string(endpoint.error());
+    if (i == 0 || i == loads) fill_kv(**endpoint);
+    (i == 0 ? first : last) = resident_bytes();
+    ASSERT_TRUE(engine->close((*endpoint)->info().name));
+  }
+  std::printf("  smollm2: %.1f MiB resident with the first load, %.1f with the %dth after it (%+.2f %%)\n", static_cast<double>(first) / 1048576,
+              static_cast<double>(last) / 1048576, loads, 100 * (static_cast<double>(last) / static_cast<double>(first) - 1));
+  EXPECT_NEAR(static_cast<double>(last) / static_cast<double>(first), 1, 0.02);
+}
+
+TEST_F(Memory, ABudgetIsForAllModelsTogether) {
+  const auto without = engine_of();
+  const auto description = without->describe(path_, options_of());
+  ASSERT_TRUE(description) << to_string(description.error());
+  const uint64_t one = description->memory_weights_bytes + description->memory_kv_bytes + description->memory_buffers_bytes;
+  const auto engine = engine_of(one + one / 2);
+  OpenOptions options = options_of();
+  options.name = "first";
+  ASSERT_TRUE(engine->open(path_, options, no_progress()));
+  EXPECT_LT(engine->memory_left(), one);
+  options.name = "second";
+  const auto second = engine->open(path_, options, no_progress());
+  ASSERT_FALSE(second) << "it has no room";
+  EXPECT_EQ(second.error().code, ErrorCode::kResourceExhausted) << to_string(second.error());
+  ASSERT_TRUE(engine->close("first"));
+  EXPECT_TRUE(engine->open(path_, options, no_progress())) << "now it has";
+}
+
+}  // namespace
+}  // namespace accelerate::conformance
