@@ -50,7 +50,6 @@ test("the accumulator rebuilds the answer", async () => {
   const usage = await stream.totalUsage();
   for (const kind of ["prompt_tokens", "completion_tokens", "total_tokens"]) assert.equal(usage[kind], whole.usage[kind]);
 });
-});
 
 test("the accumulator keeps logprobs and several answers apart", async () => {
   const more = { ...ask, n: 3, temperature: 1, seed: 5, max_tokens: 12, logprobs: true, top_logprobs: 2 };
