@@ -13,7 +13,7 @@ const Person = z.object({
   nickname: z.string().max(10).nullable(), tags: z.array(z.string().regex(/^[a-z]{2,8}$/)).min(1).max(3), pet: Pet,
 });
 const messages = [{ role: "user", content: "Ada Lovelace, born 1815 in London, has a cat. Answer in JSON." }];
-const ask = { model: CHAT, messages, temperature: 0, max_tokens: 300 };
+const ask = { model: CHAT, messages, temperature: 0, max_tokens: 600 };
 
 test("parse gives what zod describes", async () => {
   const answer = await client.chat.completions.parse({ ...ask, response_format: zodResponseFormat(Person, "person") });
