@@ -163,12 +163,17 @@ Result<std::vector<uint32_t>> ChatPrompt::encode(std::span<const Message> messag
   return std::move(encoded.tokens);
 }
 
-Result<std::string> ChatPrompt::render(std::span<const Message> messages, bool add_generation_prompt) const {
-  ACC_TRY_VOID(check_texts(messages, {}));
-  OrderedJson message_list = messages_document(messages), tool_list = OrderedJson::array();
+Result<std::string> ChatPrompt::write(OrderedJson& messages, OrderedJson& tools, bool add_generation_prompt, std::vector<std::string>& notes) const {
+  ACC_TRY_VOID(tools_.adapt(messages, tools, notes));
+  return template_.render_json(dump_ordered_json(messages), {.add_generation_prompt = add_generation_prompt,
+                                                             .tools_json = tools.empty() ? "" : dump_ordered_json(tools)});
+}
+
+Result<std::string> ChatPrompt::render(std::span<const Message> messages, const ToolOptions& tools, bool add_generation_prompt) const {
+  ACC_TRY_VOID(check_texts(messages, tools));
+  OrderedJson message_list = messages_document(messages), tool_list = tools_document(tools);
   std::vector<std::string> notes;
-  ACC_TRY_VOID(tools_.adapt(message_list, tool_list, notes));
-  return template_.render_json(dump_ordered_json(message_list), {.add_generation_prompt = add_generation_prompt});
+  return write(message_list, tool_list, add_generation_prompt, notes);
 }
 
 Result<ChatPrompt::Encoded> ChatPrompt::encode_with_tools(std::span<const Message> messages, const ToolOptions& tools, uint32_t tokens_max,
@@ -180,10 +185,7 @@ Result<ChatPrompt::Encoded> ChatPrompt::encode_with_tools(std::span<const Messag
   const bool broken_messages = break_control_tokens(message_list, control_, marker->raw);
   const bool broken_tools = break_control_tokens(tool_list, control_, marker->raw);
   Encoded encoded;
-  ACC_TRY_VOID(tools_.adapt(message_list, tool_list, encoded.notes));
-  ACC_TRY(const std::string text, template_.render_json(dump_ordered_json(message_list),
-                                                        {.add_generation_prompt = add_generation_prompt,
-                                                         .tools_json = tool_list.empty() ? "" : dump_ordered_json(tool_list)}));
+  ACC_TRY(const std::string text, write(message_list, tool_list, add_generation_prompt, encoded.notes));
   if (broken_messages || broken_tools) {
     ACC_TRY(encoded.tokens, encode_pieces(text, *marker, tokens_max));
   } else {

@@ -60,8 +60,8 @@ class ChatPrompt {
   /// Errors are the template's and the tokenizer's own; invalid_argument when messages use up all 32 noncharacters;
   /// out_of_range beyond `tokens_max` (0 = no limit), for the limit of the context.
   Result<std::vector<uint32_t>> encode(std::span<const Message> messages, uint32_t tokens_max = 0, bool add_generation_prompt = true) const;
-  /// The text that encode() stands for, as the template writes it.
-  Result<std::string> render(std::span<const Message> messages, bool add_generation_prompt = true) const;
+  /// The text that encode_with_tools() stands for, as the template writes it.
+  Result<std::string> render(std::span<const Message> messages, const ToolOptions& tools = {}, bool add_generation_prompt = true) const;
   /// encode() with tools on offer. ToolChoice::kNone offers none, as in vLLM: a model that sees tools calls them.
   struct Encoded {
     std::vector<uint32_t> tokens;
@@ -72,6 +72,8 @@ class ChatPrompt {
   const ToolTemplate& tool_template() const { return tools_; }
 
  private:
+  Result<std::string> write(nlohmann::ordered_json& messages, nlohmann::ordered_json& tools, bool add_generation_prompt,
+                            std::vector<std::string>& notes) const;
   Result<std::vector<uint32_t>> encode_pieces(std::string_view text, const ControlMarker& marker, uint32_t tokens_max) const;
 
   std::shared_ptr<const Tokenizer> tokenizer_;

@@ -45,10 +45,12 @@ class DecoderEndpoint final : public Endpoint {
   }
   Result<std::vector<std::string>> token_pieces(std::span<const uint32_t> tokens) const override { return pieces_of(*tokenizer_, tokens); }
   Result<std::string> apply_template(std::span<const Message> messages, const TemplateOptions& options) const override {
-    return chat_prompt_ ? chat_prompt_->render(messages, options.add_generation_prompt) : Endpoint::apply_template(messages, options);
+    return chat_prompt_ ? chat_prompt_->render(messages, options.tools, options.add_generation_prompt) : Endpoint::apply_template(messages, options);
   }
   Result<std::vector<uint32_t>> tokenize_chat(std::span<const Message> messages, const TemplateOptions& options) const override {
-    return chat_prompt_ ? chat_prompt_->encode(messages, 0, options.add_generation_prompt) : Endpoint::tokenize_chat(messages, options);
+    if (!chat_prompt_) return Endpoint::tokenize_chat(messages, options);
+    ACC_TRY(ChatPrompt::Encoded encoded, chat_prompt_->encode_with_tools(messages, options.tools, 0, options.add_generation_prompt));
+    return std::move(encoded.tokens);
   }
   Result<void> check_health() override;
   EndpointStats stats() const override;

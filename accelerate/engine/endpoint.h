@@ -80,6 +80,7 @@ struct DetokenizeOptions {
 };
 struct TemplateOptions {
   bool add_generation_prompt = true;  // the template opens the assistant's turn
+  ToolOptions tools{};                // on offer, as in a chat
 };
 
 class Endpoint {

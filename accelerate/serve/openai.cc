@@ -32,13 +32,13 @@ struct StreamForm {
 class EventSender {
  public:
   EventSender(const Responder& to, const ReplyHead& head, const StreamForm& form, const EndpointInfo& info, size_t choices)
-      : to_(to), head_(head), form_(form), target_(info.target), role_told_(choices, !form.roles), text_offsets_(choices, 0) {}
+      : to_(to), head_(head), form_(form), target_(info.target), text_offsets_(choices, 0) {}
 
   bool part(size_t index, const Part& part) {
     const bool wordless = part.text.empty() && part.logprobs.empty();
     const bool empty = wordless && part.tool_calls.empty();
-    if (empty && role_told_[index]) return true;  // a token that ends inside a character says nothing yet
-    if (!begin(index)) return false;
+    if (empty && (begun_ || !form_.roles)) return true;  // a token that ends inside a character says nothing yet
+    if (!begin()) return false;
     const auto at = static_cast<uint32_t>(index);
     if (!wordless && !chunk({.index = at, .text = part.text, .logprobs = part.logprobs, .null_content = form_.tools && part.text.empty(),
                              .text_offset = &text_offsets_[index]})) return false;
@@ -55,7 +55,7 @@ class EventSender {
       return false;
     }
     add_usage(usage_, result->usage, index, form_.n);
-    return begin(index) && chunk({.index = static_cast<uint32_t>(index), .text = "", .end = &*result});
+    return begin() && chunk({.index = static_cast<uint32_t>(index), .text = "", .end = &*result});
   }
 
   void finish() {
@@ -64,12 +64,16 @@ class EventSender {
   }
 
  private:
-  bool begin(size_t index) {
-    if (!begun_ && !to_.begin_events(target_)) return false;
+  // All choices open in their order before any says something: the official Python client's accumulator takes the k-th one that
+  // it meets for the one of index k.
+  bool begin() {
+    if (begun_) return true;
+    if (!to_.begin_events(target_)) return false;
     begun_ = true;
-    if (role_told_[index]) return true;
-    role_told_[index] = true;
-    return chunk({.index = static_cast<uint32_t>(index), .role = true, .text = "", .null_content = form_.tools});
+    for (size_t index = 0; form_.roles && index < text_offsets_.size(); ++index) {
+      if (!chunk({.index = static_cast<uint32_t>(index), .role = true, .text = "", .null_content = form_.tools})) return false;
+    }
+    return true;
   }
 
   bool chunk(const ChunkStep& step) { return to_.writer.write(sse_event(form_.chunk(head_, step))); }
@@ -83,7 +87,6 @@ class EventSender {
   const ReplyHead& head_;
   const StreamForm& form_;
   std::string target_;
-  std::vector<bool> role_told_;
   std::vector<size_t> text_offsets_;  // characters sent, for logprobs of completions
   Usage usage_;
   bool begun_ = false;

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "accelerate/serve/json_body.h"
+#include "accelerate/serve/parse_tools.h"
 
 namespace accelerate {
 namespace {
@@ -14,9 +15,8 @@ bool is_empty(const Json& value) { return (value.is_array() || value.is_object()
 
 constexpr std::array kTemplateRefusals = {
     Refusal{"chat_template", nullptr, "the model's own template is used"},
-    Refusal{"chat_template_kwargs", is_empty, "the template gets messages only"},
+    Refusal{"chat_template_kwargs", is_empty, "the template gets messages and tools only"},
     Refusal{"continue_final_message", is_false, "a message is a whole turn"},
-    Refusal{"tools", is_empty, "the template gets messages only"},
     Refusal{"mm_processor_kwargs", is_empty, "text only"},
 };
 
@@ -47,6 +47,16 @@ void read_add_special(Fields& fields, bool& add_special) {
   fields.boolean("add_special_tokens", add_special);
 }
 
+size_t chat_bytes(const std::vector<Message>& messages, const ToolOptions& tools) {
+  size_t bytes = 0;
+  for (const Message& message : messages) {
+    bytes += message.content.size();
+    for (const ToolCall& call : message.tool_calls) bytes += call.name.size() + call.arguments.size();
+  }
+  for (const Tool& tool : tools.tools) bytes += tool.name.size() + tool.description.size() + tool.parameters.size();
+  return bytes;
+}
+
 }  // namespace
 
 Parsed<TokenizeRequest> parse_tokenize(std::string_view text) {
@@ -62,12 +72,12 @@ Parsed<TokenizeRequest> parse_tokenize(std::string_view text) {
   fields.boolean("with_pieces", out.with_pieces);
   fields.boolean("return_token_strs", out.return_token_strs);
   fields.boolean("add_generation_prompt", out.chat.add_generation_prompt);
+  read_tools(fields, text, out.chat.tools);
+  if (is_text && !out.chat.tools.tools.empty()) fields.fail(invalid_value("tools", "go with messages", "a text"));
   if (!is_text && !fields.problem()) {
     read_message_list(fields, out.messages);
-    size_t bytes = 0;
-    for (const Message& message : out.messages) bytes += message.content.size();
-    if (bytes > kTokenizeBytesMax) {
-      fields.fail(invalid_value("messages", fmt::format("have at most {} bytes together", kTokenizeBytesMax), std::to_string(bytes)));
+    if (const size_t bytes = chat_bytes(out.messages, out.chat.tools); bytes > kTokenizeBytesMax) {
+      fields.fail(invalid_value("messages", fmt::format("have at most {} bytes together, tools among them", kTokenizeBytesMax), std::to_string(bytes)));
     }
     if (out.options.add_special) fields.fail(invalid_value("add_special", "goes with a text; a chat template writes special tokens itself", "messages"));
   }
@@ -97,6 +107,7 @@ Parsed<ApplyTemplateRequest> parse_apply_template(std::string_view text) {
   ApplyTemplateRequest out;
   fields.string("model", out.model);
   read_message_list(fields, out.messages);
+  read_tools(fields, text, out.chat.tools);
   fields.boolean("add_generation_prompt", out.chat.add_generation_prompt);
   refuse(fields, kTemplateRefusals);
   if (fields.problem()) return *fields.problem();

@@ -4,6 +4,7 @@
 //
 // Where the two disagree the member that holds the text decides: "content" is llama.cpp's and adds no special tokens unless
 // told, "prompt" is vLLM's and adds them; "text" is read as "prompt". Both read control tokens written out in the text.
+// Messages and tools are those of a chat, read by the same parsers.
 // "model" may be left out where one model is served. Never throws (tests/serve/request_fuzz.cc).
 #pragma once
 

@@ -409,5 +409,23 @@ TEST_F(DecoderEndpointTest, TheTemplateAsTextAndAsTheTokensOfAPrompt) {
   EXPECT_EQ((*stream)->result()->usage.prompt_tokens, tokens->size());
 }
 
+TEST_F(DecoderEndpointTest, ToolsAreInTheTemplateAsInAChat) {
+  const auto endpoint = make(counting());
+  const std::vector<Message> messages = {{.role = "user", .content = "hi", .tool_calls = {}, .tool_call_id = "", .name = ""}};
+  ToolOptions tools{.tools = {{.name = "look_up", .description = "", .parameters = ""}}, .name = ""};
+  const auto text = endpoint->apply_template(messages, {.tools = tools});
+  ASSERT_TRUE(text) << to_string(text.error());
+  EXPECT_THAT(*text, HasSubstr("look_up"));
+  const auto tokens = endpoint->tokenize_chat(messages, {.tools = tools}), none = endpoint->tokenize_chat(messages, {});
+  ASSERT_TRUE(tokens && none);
+  EXPECT_GT(tokens->size(), none->size());
+  const auto stream = endpoint->generate({.messages = messages, .max_tokens = 1, .tools = tools});
+  ASSERT_TRUE(stream) << to_string(stream.error());
+  read_all(**stream);
+  EXPECT_EQ((*stream)->result()->usage.prompt_tokens, tokens->size());
+  tools.choice = ToolChoice::kNone;
+  EXPECT_EQ(*endpoint->tokenize_chat(messages, {.tools = tools}), *none);
+}
+
 }  // namespace
 }  // namespace accelerate

@@ -113,6 +113,7 @@ class FakeEndpoint final : public Endpoint {
     if (!info_.chat) return Endpoint::apply_template(messages, options);
     std::string text;
     for (const Message& message : messages) text += message.role + ":" + message.content + ";";
+    for (const Tool& tool : options.tools.tools) text += "tool:" + tool.name + ";";
     return text + (options.add_generation_prompt ? "assistant:" : "");
   }
   Result<std::vector<uint32_t>> tokenize_chat(std::span<const Message> messages, const TemplateOptions& options) const override {

@@ -233,6 +233,17 @@ TEST_F(OpenAiTest, SeveralAnswersToOnePrompt) {
   EXPECT_EQ(read(events[events.size() - 2])["usage"]["prompt_tokens"], 3);
 }
 
+TEST_F(OpenAiTest, ChoicesOpenInTheirOrderBeforeAnySaysSomething) {
+  const RawResponse response = chat("one two", R"(,"n":8,"stream":true)");
+  const std::vector<std::string> events = events_of(response.body);
+  ASSERT_GT(events.size(), 17u);
+  for (size_t i = 0; i + 1 < events.size(); ++i) {
+    const Json choice = read(events[i])["choices"][0];
+    EXPECT_EQ(choice["delta"].contains("role"), i < 8);
+    if (i < 8) { EXPECT_EQ(choice["index"], i); }
+  }
+}
+
 TEST_F(OpenAiTest, LogprobsComeWithTheirTokens) {
   const Json whole = read(chat("one two", R"(,"logprobs":true)").body)["choices"][0]["logprobs"];
   ASSERT_EQ(whole["content"].size(), 2u);

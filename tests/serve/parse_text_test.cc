@@ -49,13 +49,43 @@ TEST(ParseTokenize, Messages) {
             "messages invalid_value");
 }
 
+constexpr const char* kToolChat = R"({"messages":[{"role":"user","content":"hi"},
+  {"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},
+  {"role":"tool","tool_call_id":"c","content":"1"}],
+  "tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],"tool_choice":"none"})";
+
+TEST(ParseTokenize, ToolsAndCallsAreThoseOfAChat) {
+  const auto check = [](const std::vector<Message>& messages, const ToolOptions& tools) {
+    ASSERT_EQ(messages.size(), 3u);
+    EXPECT_EQ(messages[1].tool_calls.at(0).name, "f");
+    EXPECT_EQ(messages[2].tool_call_id, "c");
+    ASSERT_EQ(tools.tools.size(), 1u);
+    EXPECT_EQ(tools.tools[0].parameters, R"({"type":"object"})");
+    EXPECT_EQ(tools.choice, ToolChoice::kNone);
+  };
+  auto tokens = parse_tokenize(kToolChat);
+  ASSERT_TRUE(tokens.ok()) << tokens.error().message;
+  check(tokens->messages, tokens->chat.tools);
+  auto text = parse_apply_template(kToolChat);
+  ASSERT_TRUE(text.ok()) << text.error().message;
+  check(text->messages, text->chat.tools);
+  const auto tool = [](const std::string& name, const std::string& description) {
+    return fmt::format(R"({{"messages":[{{"role":"user","content":"hi"}}],"tools":[{{"type":"function","function":{{"name":"{}","description":"{}"}}}}]}})", name,
+                       description);
+  };
+  EXPECT_EQ(problem(parse_tokenize(tool("f", "d"))), "accepted");
+  EXPECT_EQ(problem(parse_tokenize(tool("two words", "d"))), "tools[0].function.name invalid_value");
+  EXPECT_EQ(problem(parse_apply_template(tool("two words", "d"))), "tools[0].function.name invalid_value");
+  EXPECT_EQ(problem(parse_tokenize(tool("f", std::string(kTokenizeBytesMax, 'a')))), "messages invalid_value") << "tools count as well";
+}
+
 TEST(ParseTokenize, Refusals) {
   EXPECT_EQ(problem(parse_tokenize("{}")), "content missing_required_parameter");
   EXPECT_EQ(problem(parse_tokenize(R"({"content":"a","prompt":"a"})")), "content invalid_value");
   EXPECT_EQ(problem(parse_tokenize(R"({"content":"a","messages":[{"role":"user","content":"hi"}]})")), "content invalid_value");
   EXPECT_EQ(problem(parse_tokenize(R"({"content":[1]})")), "content invalid_type");
   EXPECT_EQ(problem(parse_tokenize(R"({"content":"a","with_pieces":1})")), "with_pieces invalid_type");
-  EXPECT_EQ(problem(parse_tokenize(R"({"content":"a","tools":[{}]})")), "tools unsupported_parameter");
+  EXPECT_EQ(problem(parse_tokenize(R"({"content":"a","tools":[{"type":"function","function":{"name":"f"}}]})")), "tools invalid_value");
   EXPECT_EQ(problem(parse_tokenize(R"({"content":"a","tools":[],"chat_template_kwargs":{},"continue_final_message":false})")), "accepted");
   EXPECT_EQ(problem(parse_tokenize(R"({"content":"a","chat_template":"x"})")), "chat_template unsupported_parameter");
   EXPECT_EQ(problem(parse_tokenize(fmt::format(R"({{"content":"{}"}})", std::string(kTokenizeBytesMax + 1, 'a')))), "content invalid_value");

@@ -64,6 +64,12 @@ TEST_F(TextRoutes, ApplyTemplateShowsThePrompt) {
   EXPECT_EQ(ok("/apply-template", R"({"messages":[{"role":"user","content":"hi"}]})")["prompt"], "user:hi;assistant:");
 }
 
+TEST_F(TextRoutes, ToolsOfAChatAreInItsPrompt) {
+  const std::string chat = R"({"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"f"}}]})";
+  EXPECT_EQ(ok("/apply-template", chat)["prompt"], "user:hi;tool:f;assistant:");
+  EXPECT_EQ(ok("/tokenize", chat)["count"], std::string("user:hi;tool:f;assistant:").size());
+}
+
 TEST_F(TextRoutes, RefusalsAreOpenAisErrors) {
   EXPECT_EQ(post("/tokenize", R"({"model":"none","content":"hi"})").status, 404);
   EXPECT_EQ(post("/detokenize", R"({"model":"none","tokens":[1]})").status, 404);
