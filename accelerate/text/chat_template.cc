@@ -31,7 +31,7 @@ Result<void> check_json(std::string_view text, char first, std::string_view what
                                                         first == '[' ? "array" : "object")};
 }
 
-Error render_error(const Received& received) {
+Error render_error(const Received& received, const RenderLimits& limits) {
   switch (received.status) {
     case TEXT_RAISED:
       return {ErrorCode::kInvalidArgument,
@@ -40,11 +40,11 @@ Error render_error(const Received& received) {
     case TEXT_OUT_OF_MEMORY:
       return {ErrorCode::kResourceExhausted,
               fmt::format("[text] a chat template may take {} steps and {} MiB; got: {}; try --raw or /v1/completions",
-                          limits::kRenderStepsMax, limits::kRenderMemoryBytes >> 20, received.bytes)};
+                          limits.steps, limits.memory_bytes >> 20, received.bytes)};
     case TEXT_DEADLINE_EXCEEDED:
       return {ErrorCode::kDeadlineExceeded,
               fmt::format("[text] a chat template may take {} ms; got: {}; try --raw or /v1/completions",
-                          limits::kRenderMs, received.bytes)};
+                          limits.ms, received.bytes)};
     case TEXT_PANICKED:
       return {ErrorCode::kInternal, fmt::format("[text] a chat template must render; got: {}", received.bytes)};
     default:
@@ -122,13 +122,13 @@ Result<std::string> ChatTemplate::render_json(std::string_view messages_json, co
     if (!members.empty()) context.append(",").append(members);
   }
   context += '}';
-  const text_render_limits render_limits{.fuel = limits::kRenderStepsMax,
-                                         .memory_bytes = limits::kRenderMemoryBytes + 24 * context.size(),
-                                         .deadline_ms = limits::kRenderMs,
+  const text_render_limits render_limits{.fuel = options.limits.steps,
+                                         .memory_bytes = options.limits.memory_bytes + 24 * context.size(),
+                                         .deadline_ms = options.limits.ms,
                                          .now_s = options.now_unix_s.value_or(INT64_MIN)};
   Received received;
   text_template_render(state_->handle.get(), bytes_of(context), context.size(), &render_limits, receive, &received);
-  if (received.status != TEXT_OK) return render_error(received);
+  if (received.status != TEXT_OK) return render_error(received, options.limits);
   return std::move(received.bytes);
 }
 

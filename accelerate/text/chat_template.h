@@ -23,6 +23,7 @@
 
 #include "accelerate/base/result.h"
 #include "accelerate/core/request.h"
+#include "accelerate/text/limits.h"
 
 namespace accelerate {
 
@@ -32,11 +33,19 @@ struct ChatTemplateTokens {
   std::optional<std::string> bos_token, eos_token;  // nothing = undefined in the template
 };
 
+/// Of one rendering. Tests and fuzzers ask for less, so that a hostile template costs them milliseconds.
+struct RenderLimits {
+  uint64_t steps = limits::kRenderStepsMax;
+  size_t memory_bytes = limits::kRenderMemoryBytes;  // besides 24 bytes for each byte of the context
+  uint64_t ms = limits::kRenderMs;                   // wall time
+};
+
 struct RenderOptions {
   bool add_generation_prompt = true;  // end with the words that begin the assistant's turn
   std::string tools_json;             // a JSON array of tool definitions; empty = none
   std::string extra_json;             // a JSON object of further variables (enable_thinking ...); they win over ours
   std::optional<int64_t> now_unix_s;  // for strftime_now; nothing = the clock
+  RenderLimits limits;
 };
 
 class ChatTemplate {

@@ -90,6 +90,7 @@ struct Tokenizer::State {
   Result<void> set_added(const TokenizerSpec& spec);
   std::optional<uint32_t> find(std::string_view text) const;
   Result<void> encode_plain(std::string_view text, const EncodeOptions& options, std::vector<uint32_t>& ids) const;
+  Result<void> check_ids(std::span<const uint32_t> ids) const;
   std::optional<std::string> text_of(std::optional<uint32_t> id) const;
 };
 
@@ -97,18 +98,25 @@ Result<void> Tokenizer::State::open_json(std::string_view json) {
   Received received;
   handle.reset(text_tokenizer_new(bytes_of(json), json.size(), receive, &received));
   if (!handle) {
-    const bool defect = received.status == TEXT_PANICKED;
-    return Error{defect ? ErrorCode::kInternal : ErrorCode::kDataLoss,
-                 fmt::format("[text] a tokenizer.json must be readable; got: {}", received.bytes)};
+    // Also where the library panicked: it does so on files it did not expect, such as JSON that breaks off in its decoder.
+    return Error{ErrorCode::kDataLoss, fmt::format("[text] a tokenizer.json must be readable; got: {}", received.bytes)};
   }
+  struct Listed {
+    TokenTable& table;
+    std::optional<uint32_t> refused;  // the first token that is none
+  } listed{table, std::nullopt};
   const auto visit = [](void* user, uint32_t id, uint32_t flags, const uint8_t* data, size_t size) {
-    const std::string_view text(reinterpret_cast<const char*>(data), size);
-    if (id < limits::kVocabularyTokensMax) {
-      static_cast<TokenTable*>(user)->set(id, text, (flags & TEXT_TOKEN_CONTROL) != 0);
-    }
+    auto& listed = *static_cast<Listed*>(user);
+    const bool fits = id < limits::kVocabularyTokensMax && size <= limits::kTokenBytesMax;
+    if (!fits && !listed.refused) listed.refused = id;
+    if (fits) listed.table.set(id, {reinterpret_cast<const char*>(data), size}, (flags & TEXT_TOKEN_CONTROL) != 0);
   };
-  const uint32_t found = text_tokenizer_tokens(handle.get(), visit, &table);
+  const uint32_t found = text_tokenizer_tokens(handle.get(), visit, &listed);
   if (found == TEXT_KIND_NONE) return Error{ErrorCode::kInternal, "[text] a tokenizer's tokens must be listed; the text library panicked on the way"};
+  if (listed.refused) {
+    return Error{ErrorCode::kDataLoss, fmt::format("[text] a token must have an id below {} and at most {} bytes; got token {}",
+                                                   limits::kVocabularyTokensMax, limits::kTokenBytesMax, *listed.refused)};
+  }
   kind = static_cast<text_token_kind>(found);
   return {};
 }
@@ -206,7 +214,15 @@ Result<void> Tokenizer::State::encode_plain(std::string_view text, const EncodeO
   const size_t count = received.bytes.size() / sizeof(uint32_t), begin = ids.size();
   ids.resize(begin + count);
   if (count != 0) std::memcpy(ids.data() + begin, received.bytes.data(), count * sizeof(uint32_t));
-  return {};
+  return check_ids(std::span(ids).subspan(begin));
+}
+
+/// A post-processor has ids of its own, which need not be the vocabulary's.
+Result<void> Tokenizer::State::check_ids(std::span<const uint32_t> ids) const {
+  const auto outside = std::find_if(ids.begin(), ids.end(), [&](uint32_t id) { return id >= table.tokens.size(); });
+  if (outside == ids.end()) return {};
+  return Error{ErrorCode::kDataLoss, fmt::format("[text] a tokenizer.json must add tokens below its vocabulary's {}; got {}",
+                                                 table.tokens.size(), *outside)};
 }
 
 std::optional<std::string> Tokenizer::State::text_of(std::optional<uint32_t> id) const {
@@ -291,6 +307,7 @@ Result<PairTokens> Tokenizer::encode_pair(std::string_view first, std::string_vi
   std::vector<uint32_t> values(received.bytes.size() / sizeof(uint32_t));
   CHECK(values.size() >= 2, "a pair comes behind its two numbers");
   std::memcpy(values.data(), received.bytes.data(), values.size() * sizeof(uint32_t));
+  ACC_TRY_VOID(state_->check_ids(std::span(values).subspan(2)));
   return PairTokens{.tokens = {values.begin() + 2, values.end()}, .second_begin = values[0], .second_tokens = values[1]};
 }
 

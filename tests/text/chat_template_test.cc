@@ -98,7 +98,7 @@ TEST(ChatTemplate, MissingAndBrokenTemplatesSaySo) {
   EXPECT_EQ(missing.error().code, ErrorCode::kFailedPrecondition);
   EXPECT_NE(missing.error().message.find("model has no chat template"), std::string::npos);
   EXPECT_NE(missing.error().message.find("--raw"), std::string::npos);
-  for (const std::string source : {"{% for m in %}", "{{ open", "{% nosuchtag %}", "\xFF", "{% include 'x' ", "{%"}) {
+  for (const std::string source : {"{% for m in %}", "{{ open", "{% nosuchtag %}", "\xFF", "{% include 'x' ", "{%", "{%}", "{% if true %}{%}"}) {
     const auto broken = ChatTemplate::create(source, ChatTemplateTokens{});
     ASSERT_FALSE(broken.ok()) << source;
     EXPECT_EQ(broken.error().code, ErrorCode::kInvalidArgument) << source;

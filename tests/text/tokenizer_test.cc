@@ -268,5 +268,66 @@ TEST(TokenizerPairs, StrangeSegmentsAndVocabulariesAreRefused) {
   EXPECT_EQ((*word_piece)->encode_pair("a", "a").error().code, ErrorCode::kUnimplemented);
 }
 
+// A tokenizer of the words "a" and "b" with one part of its file replaced.
+Result<std::shared_ptr<const Tokenizer>> file_with(const std::string& part, const Json& value) {
+  Json file = Json::parse(R"({"version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "Whitespace"}, "decoder": null,
+    "post_processor": null, "model": {"type": "WordLevel", "unk_token": "?", "vocab": {"?": 0, "a": 1, "b": 2}}})");
+  file[part] = value;
+  TokenizerSpec spec;
+  spec.tokenizer_json = file.dump();
+  return Tokenizer::create(spec);
+}
+
+void expect_refused(const std::string& part, const Json& value, std::string_view why) {
+  const auto tokenizer = file_with(part, value);
+  ASSERT_FALSE(tokenizer.ok()) << why;
+  EXPECT_EQ(tokenizer.error().code, ErrorCode::kDataLoss);
+  EXPECT_NE(tokenizer.error().message.find(why), std::string::npos) << tokenizer.error().message;
+}
+
+TEST(TokenizerFiles, WithStepsThatBlowUpAreRefused) {
+  const Json grow = Json::parse(R"({"type": "Replace", "pattern": {"String": "a"}, "content": "aa"})");
+  const auto chain = [](const char* name, const Json& step, size_t times) {
+    return Json{{"type", "Sequence"}, {name, Json(times, step)}};
+  };
+  EXPECT_EQ(*(*file_with("normalizer", chain("normalizers", Json::parse(R"({"type": "Lowercase"})"), 64)))->encode("A b"), (Ids{1, 2}));
+  expect_refused("normalizer", chain("normalizers", grow, 40), "64 times as long");
+  expect_refused("decoder", chain("decoders", grow, 40), "64 times as long");
+  expect_refused("normalizer", chain("normalizers", chain("normalizers", grow, 6), 6), "64 times as long");
+  expect_refused("normalizer", Json{{"type", "Replace"}, {"pattern", {{"Regex", ""}}}, {"content", std::string(100, 'x')}}, "64 times as long");
+  expect_refused("pre_tokenizer", chain("pretokenizers", Json::parse(R"({"type": "Whitespace"})"), 65), "at most 64 steps");
+  expect_refused("model", Json::parse(R"({"type": "WordPiece", "unk_token": "?", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100000000,
+    "vocab": {"?": 0, "a": 1}})"), "max_input_chars_per_word");
+}
+
+TEST(TokenizerFiles, WithTemplatesThatBlowUpAreRefused) {
+  Json pair = Json::parse(pair_template("1"));
+  const Json text = pair["single"][0];
+  pair["single"] = Json(2, text);
+  expect_refused("post_processor", pair, "each text once");
+  pair["single"] = Json(1, text);
+  pair["special_tokens"]["[S]"]["ids"] = Json(1000, 2);
+  pair["special_tokens"]["[S]"]["tokens"] = Json(1000, "[S]");
+  expect_refused("post_processor", pair, "'[S]' has more");
+}
+
+TEST(TokenizerFiles, WithIdsOutOfRangeAreRefused) {
+  expect_refused("model", Json::parse(R"({"type": "WordLevel", "unk_token": "?", "vocab": {"?": 0, "a": 4294967294}})"), "4294967294");
+  expect_refused("model", Json{{"type", "WordLevel"}, {"unk_token", "?"}, {"vocab", {{"?", 0}, {std::string(2000, 'x'), 1}}}}, "at most 1024 bytes");
+  const auto tokenizer = file_with("post_processor", Json::parse(R"({"type": "BertProcessing", "sep": ["[SEP]", 102], "cls": ["[CLS]", 101]})"));
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
+  EXPECT_EQ((*tokenizer)->encode("a").error().code, ErrorCode::kDataLoss);
+  EXPECT_EQ((*tokenizer)->encode_pair("a", "b").error().code, ErrorCode::kDataLoss);
+  EXPECT_EQ(*(*tokenizer)->encode("a", {.add_special = false}), (Ids{1}));
+}
+
+TEST(TokenizerFiles, ThatBreakOffInADecoderAreBrokenContent) {
+  TokenizerSpec spec;
+  spec.tokenizer_json = R"({"version": "1.0", "decoder": {"type": "ByteLevel", nul)";
+  const auto tokenizer = Tokenizer::create(spec);
+  ASSERT_FALSE(tokenizer.ok());
+  EXPECT_EQ(tokenizer.error().code, ErrorCode::kDataLoss) << "the library panics over it";
+}
+
 }  // namespace
 }  // namespace accelerate

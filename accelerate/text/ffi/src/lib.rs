@@ -10,6 +10,7 @@ mod pattern;
 mod python_json;
 mod python_text;
 mod schema;
+mod steps;
 mod template;
 mod tokenizer;
 

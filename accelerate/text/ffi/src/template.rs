@@ -184,12 +184,12 @@ fn without_generation_tags(source: &str) -> String {
     while let Some(begin) = rest.find("{%") {
         let (before, tag) = rest.split_at(begin);
         result.push_str(before);
-        let Some(end) = tag.find("%}") else {
+        let Some(size) = tag[2..].find("%}") else {  // behind "{%": in "{%}" the two share their percent sign
             rest = tag;
             break;
         };
-        let (tag, after) = tag.split_at(end + 2);
-        let inner = tag[2..end].trim_matches(|c: char| c == '-' || c == '+' || c.is_whitespace());
+        let (tag, after) = tag.split_at(size + 4);
+        let inner = tag[2..size + 2].trim_matches(|c: char| c == '-' || c == '+' || c.is_whitespace());
         match inner {
             "generation" => result.push_str(&tag.replacen("generation", "if true", 1)),
             "endgeneration" => result.push_str(&tag.replacen("endgeneration", "endif", 1)),

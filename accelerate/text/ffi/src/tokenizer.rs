@@ -1,5 +1,5 @@
 //! A tokenizer.json with two readings of its added tokens: as control tokens, and as plain text.
-use crate::{failed, Failure};
+use crate::{failed, steps, Failure};
 use serde_json::Value as Json;
 use std::collections::HashMap;
 use tokenizers::tokenizer::{AddedVocabulary, Model, OffsetType, PreTokenizer};
@@ -40,6 +40,7 @@ pub struct Pair {
 impl Tokenizer {
     pub fn parse(json: &[u8]) -> Result<Self, Failure> {
         let mut whole = tokenizers::Tokenizer::from_bytes(json).map_err(failed)?;
+        steps::check(&whole)?;
         // Cutting and padding are the caller's decision: files carry those of whoever saved them (MiniLM: 128).
         whole.with_truncation(None).map_err(failed)?;
         whole.with_padding(None);
