@@ -131,6 +131,7 @@ void read_generation(Fields& fields, Request& request) {
   sampling.top_k = top_k.value_or(0);
   fields.seed("seed", sampling.seed);
   fields.integer("priority", {.low = -kPriorityMax, .high = kPriorityMax}, request.priority);
+  fields.boolean("ignore_eos", request.ignore_end);
   read_stop(fields, request.stop);
   fields.number("frequency_penalty", {.low = -2, .high = 2}, sampling.frequency_penalty);
   fields.number("presence_penalty", {.low = -2, .high = 2}, sampling.presence_penalty);
