@@ -30,7 +30,7 @@ test-asan: ## unit tests under ASan and UBSan, and a minute of each fuzzer
 	@tools/setup test
 	@tools/test-asan
 
-test-tsan: ## the rooms with threads under ThreadSanitizer
+test-tsan: ## unit tests of base, net and engine under ThreadSanitizer
 	@tools/setup test
 	@tools/test-tsan
 
