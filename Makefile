@@ -10,7 +10,7 @@ NINJA := ninja -C $(BUILD) $(shell [ -t 2 ] || echo --quiet)
 MODEL ?= smollm2
 PROMPT ?= What is the capital of France?
 
-.PHONY: help build run test test-asan bench fmt tidy clean
+.PHONY: help build run test test-asan test-tsan bench fmt tidy clean
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -29,6 +29,10 @@ test: ## everything that needs no heavy engine
 test-asan: ## unit tests under ASan and UBSan, and a minute of each fuzzer
 	@tools/setup test
 	@tools/test-asan
+
+test-tsan: ## unit tests of base, net and engine under ThreadSanitizer
+	@tools/setup test
+	@tools/test-tsan
 
 bench: build ## prefill, decode and embedding speed of this machine
 	@tools/bench

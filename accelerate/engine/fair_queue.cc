@@ -42,9 +42,9 @@ std::unique_ptr<Job> FairQueue::pop() {
 }
 
 std::vector<std::unique_ptr<Job>> FairQueue::take_if(bool (*gone)(const Job&)) {
-  const auto kept = std::stable_partition(jobs_.begin(), jobs_.end(), [&](const auto& job) { return !gone(*job); });
-  std::vector<std::unique_ptr<Job>> taken(std::make_move_iterator(kept), std::make_move_iterator(jobs_.end()));
-  jobs_.erase(kept, jobs_.end());
+  std::vector<std::unique_ptr<Job>> kept, taken;  // std::stable_partition of libstdc++ 12 does not compile under clang's -Werror
+  for (std::unique_ptr<Job>& job : jobs_) (gone(*job) ? taken : kept).push_back(std::move(job));
+  jobs_ = std::move(kept);
   return taken;
 }
 

@@ -14,7 +14,8 @@ namespace accelerate {
 std::string rerank_json(const RerankRequest& request, const RerankReply& reply, std::string_view model) {
   std::vector<size_t> order(reply.scores.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return reply.scores[a] > reply.scores[b]; });
+  // Equal scores keep the order of the request; std::stable_sort of libstdc++ 12 does not compile under clang's -Werror.
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return std::pair(-reply.scores[a], a) < std::pair(-reply.scores[b], b); });
   if (request.top_n && *request.top_n < order.size()) order.resize(*request.top_n);
   Json results = Json::array();
   for (const size_t index : order) {

@@ -98,7 +98,7 @@ Result<void> Tokenizer::State::open_json(std::string_view json) {
   Received received;
   handle.reset(text_tokenizer_new(bytes_of(json), json.size(), receive, &received));
   if (!handle) {
-    // Also where the library panicked: it does so on files it did not expect, such as JSON that breaks off in its decoder.
+    // Also where the library panicked: it does so over files it did not expect, such as half a surrogate in its decoder.
     return Error{ErrorCode::kDataLoss, fmt::format("[text] a tokenizer.json must be readable; got: {}", received.bytes)};
   }
   struct Listed {

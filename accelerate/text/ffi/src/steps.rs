@@ -10,6 +10,47 @@ const TEMPLATE_PIECES_MAX: usize = 64; // special tokens and texts of one templa
 const SPECIAL_IDS_MAX: usize = 64; // that one special token of a template stands for; all known have 1
 const WORD_CHARS_MAX: usize = 1000; // WordPiece is quadratic in it; BERT has 100
 
+/// The part of the file that is looked at before the library reads it; the rest is only checked to be JSON, which some of
+/// the library's readers take for granted.
+#[derive(serde::Deserialize)]
+struct Front {
+    #[serde(default)]
+    normalizer: Json,
+}
+
+pub fn check_before_reading(file: &[u8]) -> Result<(), Failure> {
+    let front: Front = serde_json::from_slice(file).map_err(failed)?;
+    character_maps(&front.normalizer)
+}
+
+/// SentencePiece's character maps tell the size of their trie, for which the library allocates whatever it is.
+fn character_maps(part: &Json) -> Result<(), Failure> {
+    match part {
+        Json::Array(parts) => parts.iter().try_for_each(character_maps),
+        Json::Object(members) => members.iter().try_for_each(|(name, value)| match value.as_str() {
+            Some(map) if name == "precompiled_charsmap" && trie_bytes(map) > map.len() / 4 * 3 => {
+                Err(failed(format!("a character map holds its trie; got {} bytes for a trie of {}", map.len() / 4 * 3, trie_bytes(map))))
+            }
+            _ => character_maps(value),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The first four bytes of base64, little-endian; 0 where the library refuses the text itself.
+fn trie_bytes(map: &str) -> usize {
+    let digit = |c: u8| match c {
+        b'A'..=b'Z' => Some(c - b'A'),
+        b'a'..=b'z' => Some(c - b'a' + 26),
+        b'0'..=b'9' => Some(c - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    let bits = map.bytes().take(6).try_fold(0u64, |bits, c| Some(bits << 6 | u64::from(digit(c)?)));
+    if map.len() < 6 { 0 } else { bits.map_or(0, |bits| ((bits >> 4) as u32).swap_bytes() as usize) }
+}
+
 pub fn check(whole: &tokenizers::Tokenizer) -> Result<(), Failure> {
     chain("normalizer", &json_of(whole.get_normalizer())?)?;
     chain("pre-tokenizer", &json_of(whole.get_pre_tokenizer())?)?;

@@ -39,6 +39,7 @@ pub struct Pair {
 
 impl Tokenizer {
     pub fn parse(json: &[u8]) -> Result<Self, Failure> {
+        steps::check_before_reading(json)?;
         let mut whole = tokenizers::Tokenizer::from_bytes(json).map_err(failed)?;
         steps::check(&whole)?;
         // Cutting and padding are the caller's decision: files carry those of whoever saved them (MiniLM: 128).
