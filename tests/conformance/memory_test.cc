@@ -83,14 +83,15 @@ TEST_F(Memory, ComesBack) {
   const int loads = asked != nullptr ? std::atoi(asked) : 10;
   const auto engine = engine_of();
   uint64_t first = 0, last = 0;
-  for (int i = 0; i <= loads; ++i) {
+  // The first load of all is not counted: what it leaves once (allocator, tables, threads) differs from run to run by 4 MiB.
+  for (int i = -1; i <= loads; ++i) {
     const auto endpoint = engine->open(path_, options_of(), no_progress());
     ASSERT_TRUE(endpoint) << to_string(endpoint.error());
-    if (i == 0 || i == loads) fill_kv(**endpoint);
-    (i == 0 ? first : last) = resident_bytes();
+    if (i <= 0 || i == loads) fill_kv(**endpoint);
+    (i <= 0 ? first : last) = resident_bytes();
     ASSERT_TRUE(engine->close((*endpoint)->info().name));
   }
-  std::printf("  smollm2: %.1f MiB resident with the first load, %.1f with the %dth after it (%+.2f %%)\n", static_cast<double>(first) / 1048576,
+  std::printf("  smollm2: %.1f MiB resident with a load, %.1f with the %dth after it (%+.2f %%)\n", static_cast<double>(first) / 1048576,
               static_cast<double>(last) / 1048576, loads, 100 * (static_cast<double>(last) / static_cast<double>(first) - 1));
   EXPECT_NEAR(static_cast<double>(last) / static_cast<double>(first), 1, 0.02);
 }
