@@ -22,6 +22,8 @@
 namespace accelerate {
 namespace {
 
+constexpr std::chrono::milliseconds kSayEndMax{1000};  // for TLS's last word to get behind what the peer has not yet taken
+
 // What the kernel takes for a peer that does not read. Left alone it takes 4 MiB: minutes of streamed answer, in which nobody
 // notices. Bytes on their way are not counted, so that throughput stays.
 constexpr int kUnsentBytesMax = 64 << 10;
@@ -181,7 +183,9 @@ void Socket::shut_down() {
 }
 
 void Socket::shut_down_sending() {
-  if (tls_ != nullptr) tls_->say_end();
+  const NetDeadline deadline = deadline_in(kSayEndMax);
+  while (tls_ != nullptr && tls_->say_end() == TlsSession::Want::kWrite && wait_for(fd_, POLLOUT, deadline)) {
+  }
   if (fd_ >= 0) ::shutdown(fd_, SHUT_WR);
 }
 

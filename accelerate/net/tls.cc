@@ -144,11 +144,11 @@ TlsSession::Step TlsSession::write(std::string_view bytes) {
   return {want_of(result), 0};
 }
 
-void TlsSession::say_end() {
-  if (!usable_) return;
+TlsSession::Want TlsSession::say_end() {
+  if (!usable_) return Want::kEnd;
   ERR_clear_error();
-  SSL_shutdown(session_);
-  ERR_clear_error();
+  const int result = SSL_shutdown(session_);
+  return result >= 0 ? Want::kNothing : want_of(result);
 }
 
 }  // namespace accelerate

@@ -50,8 +50,9 @@ class TlsSession {
   Step read(char* into, size_t size);
   /// Takes a prefix. A try that had to wait is repeated with the same bytes.
   Step write(std::string_view bytes);
-  /// Tells the peer that nothing more comes, if that can be said at once.
-  void say_end();
+  /// Tells the peer that nothing more comes. kWrite: what is ahead of it has to go first, try again; else it is said, or nobody
+  /// is there to hear it.
+  Want say_end();
 
  private:
   explicit TlsSession(ssl_st* session) : session_(session) {}

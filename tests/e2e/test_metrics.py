@@ -48,6 +48,8 @@ def test_every_metric_moves(small):
     watcher = threading.Thread(target=lambda: [look() or time.sleep(0.05) for _ in iter(stop.is_set, True)])
     watcher.start()
     in_threads(6, lambda index: ask(index % 3, priority=index % 2))
+    for _ in range(2):  # the second time it is there
+        client.completions.create(model=CHAT, prompt="Once upon a time there was a king. " * 8, max_tokens=4, temperature=0)
     with client.completions.create(model=CHAT, prompt="Count: 1 2 3", max_tokens=300, stream=True) as stream:
         next(iter(stream))
     client.embeddings.create(model=EMBED, input="a cat")
