@@ -37,7 +37,7 @@ struct AttentionNeeds {
   size_t padded_width = 0, scratch_bytes = 0;
 };
 
-AttentionNeeds attention_needs(const Plan& plan) {
+AttentionNeeds attention_needs(const HostPlan& plan) {
   AttentionNeeds needs;
   for (const PlannedStep& planned : plan.steps) {
     const AttentionStep* step = std::get_if<AttentionStep>(&planned.step);
@@ -55,7 +55,7 @@ AttentionNeeds attention_needs(const Plan& plan) {
 
 }  // namespace
 
-void Arena::lay_out(const Plan& plan, const Options& options) {
+void Arena::lay_out(const HostPlan& plan, const Options& options) {
   Cursor all, own;
   for (const uint32_t width : plan.buffer_widths) {
     strides_.push_back(row_stride(width));
@@ -86,13 +86,13 @@ void Arena::lay_out(const Plan& plan, const Options& options) {
   bytes_ = all.end();
 }
 
-uint64_t Arena::bytes_needed(const Plan& plan, const Options& options) {
+uint64_t Arena::bytes_needed(const HostPlan& plan, const Options& options) {
   Arena arena;
   arena.lay_out(plan, options);
   return arena.bytes_;
 }
 
-Result<Arena> Arena::create(const Plan& plan, const Options& options) {
+Result<Arena> Arena::create(const HostPlan& plan, const Options& options) {
   Arena arena;
   arena.lay_out(plan, options);
   auto buffer = Buffer::allocate(arena.bytes_);

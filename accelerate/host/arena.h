@@ -4,7 +4,7 @@
 //   float* row = arena.shared(place.buffer) + t * arena.stride(place.buffer);
 //
 // One allocation, sized for the largest batch, every part at a multiple of 64 bytes. Strides avoid multiples of 4 KiB,
-// where the rows of a batch would fall into one set of the L1 cache. Plain memory: who writes what is the Plan's business.
+// where the rows of a batch would fall into one set of the L1 cache. Plain memory: who writes what is the HostPlan's business.
 #pragma once
 
 #include <vector>
@@ -26,8 +26,8 @@ class Arena {
     uint32_t context_max = 0;
     bool rowwise = false;  // MatmulInput::rowwise
   };
-  static Result<Arena> create(const Plan& plan, const Options& options);
-  static uint64_t bytes_needed(const Plan& plan, const Options& options);
+  static Result<Arena> create(const HostPlan& plan, const Options& options);
+  static uint64_t bytes_needed(const HostPlan& plan, const Options& options);
 
   float* shared(uint32_t buffer) const { return reinterpret_cast<float*>(memory_ + shared_[buffer]); }
   float* own(uint32_t worker, uint32_t buffer) const { return reinterpret_cast<float*>(worker_at(worker) + own_[buffer]); }
@@ -55,7 +55,7 @@ class Arena {
   uint64_t bytes() const { return buffer_.size(); }
 
  private:
-  void lay_out(const Plan& plan, const Options& options);
+  void lay_out(const HostPlan& plan, const Options& options);
   std::byte* worker_at(uint32_t worker) const { return memory_ + workers_ + worker * worker_bytes_; }
 
   Buffer buffer_;

@@ -15,7 +15,7 @@ struct Touch {
 
 class Barriers {
  public:
-  Barriers(const Plan& plan, bool few)
+  Barriers(const HostPlan& plan, bool few)
       : few_(few), scratch_(static_cast<uint32_t>(plan.buffer_widths.size())), pages_(scratch_ + 1) {}
 
   /// Whether all must meet before `step`.
@@ -56,7 +56,7 @@ class Barriers {
 
 }  // namespace
 
-void place_barriers(Plan& plan) {
+void place_barriers(HostPlan& plan) {
   Barriers few(plan, true), many(plan, false);
   for (PlannedStep& planned : plan.steps) {
     planned.barrier_few = few.needed_before(planned.step);

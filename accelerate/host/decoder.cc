@@ -7,7 +7,7 @@
 namespace accelerate {
 
 Result<std::unique_ptr<HostDecoder>> HostDecoder::create(HostParts parts) {
-  const Plan& plan = *parts.plan;
+  const HostPlan& plan = *parts.plan;
   CHECK(plan.head, "a decoder's plan has a head");
   if (plan.attention_steps > 0 && !plan.cached) {
     return Error{ErrorCode::kUnimplemented, "[host] a decoder's attention has a KV cache; got a graph whose sequences begin anew at every step"};

@@ -14,13 +14,13 @@ Arena::Options arena_options(uint32_t workers, const Executor::Options& options)
 
 }  // namespace
 
-uint64_t Executor::bytes_needed(const Plan& plan, uint32_t threads, const Options& options) {
+uint64_t Executor::bytes_needed(const HostPlan& plan, uint32_t threads, const Options& options) {
   uint64_t bytes = Arena::bytes_needed(plan, arena_options(threads, options));
   for (const RopeTableSpec& spec : plan.rope_tables) bytes += RopeTable::bytes_needed(spec, options.context_max);
   return bytes;
 }
 
-Result<std::unique_ptr<Executor>> Executor::create(const Plan& plan, const Weights& weights, const PagePool& pages,
+Result<std::unique_ptr<Executor>> Executor::create(const HostPlan& plan, const Weights& weights, const PagePool& pages,
                                                    const KernelTable& kernels, ThreadPool& threads, const Options& options) {
   CHECK(options.rows_max > 0 && options.sequences_max > 0 && options.context_max > 0, "an executor has room for a token");
   std::unique_ptr<Executor> executor(new Executor(threads, options));
@@ -133,7 +133,7 @@ void Executor::run_rows(size_t begin, size_t end, WorkerShare worker) {
 }
 
 void Executor::head(const PoolWorker& worker, std::span<const uint32_t> rows) {
-  const Plan& plan = *state_.plan;
+  const HostPlan& plan = *state_.plan;
   const Arena& arena = state_.arena;
   const auto count = static_cast<uint32_t>(rows.size());
   const bool few = count <= kReplicatedRowsMax;

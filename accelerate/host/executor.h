@@ -1,10 +1,10 @@
-// Executor - runs batches of a Plan on a ThreadPool through a KernelTable.
+// Executor - runs batches of a HostPlan on a ThreadPool through a KernelTable.
 //
 //   ACC_TRY(std::unique_ptr<Executor> executor, Executor::create(plan, weights, kv->pool(), kernels, pool, options));
 //   ACC_TRY_VOID(executor->run(batch, control));                  // all ops but the head; K and V are in the pages
 //   LogitRows rows = executor->logits(wanted);                    // or hidden_row(t)
 //
-// One region of the pool per run: workers walk the steps together and meet where the Plan says so. A run allocates nothing.
+// One region of the pool per run: workers walk the steps together and meet where the HostPlan says so. A run allocates nothing.
 // Results are the same whatever the number of threads, up to nothing: each number is computed by one thread in one order.
 // Borrows everything it is created from. One thread at a time.
 #pragma once
@@ -32,10 +32,10 @@ class Executor {
     uint32_t context_max = 0;             // tokens of a sequence
     bool rowwise = false;                 // results of a sequence do not depend on what else is in its batches
   };
-  static Result<std::unique_ptr<Executor>> create(const Plan& plan, const Weights& weights, const PagePool& pages,
+  static Result<std::unique_ptr<Executor>> create(const HostPlan& plan, const Weights& weights, const PagePool& pages,
                                                   const KernelTable& kernels, ThreadPool& threads, const Options& options);
   /// Bytes create() will allocate for `threads` workers.
-  static uint64_t bytes_needed(const Plan& plan, uint32_t threads, const Options& options);
+  static uint64_t bytes_needed(const HostPlan& plan, uint32_t threads, const Options& options);
 
   /// cancelled or deadline_exceeded by `control`, looked at before every attention; then the pages hold rubbish behind
   /// the positions before the batch. The caller has checked tokens, positions and pages.

@@ -11,7 +11,7 @@ namespace accelerate {
 namespace {
 
 /// What a user should know of: casts and what was chosen where nothing was asked.
-void add_notes(const HostBuild& build, const Plan& plan, Sizing& sizing) {
+void add_notes(const HostBuild& build, const HostPlan& plan, Sizing& sizing) {
   std::vector<std::string>& notes = sizing.notes;
   notes.insert(notes.begin(), plan.exact || build.kernel_notes.empty() ? "activations f32" : build.kernel_notes);
   // An encoder keeps nothing, but its attention reads K and V through the same pages.
@@ -25,8 +25,8 @@ Result<std::unique_ptr<Program>> build_host_program(const HostBuild& build, Prog
   CHECK(build.model && build.kernels && build.threads, "a host program has a model, kernels and threads");
   if (!build.model->graph) return Error{ErrorCode::kFailedPrecondition, "[host] a model has a graph when it is compiled; got none"};
   ACC_TRY_VOID(check_graph(*build.model->graph, *build.model));
-  ACC_TRY(Plan made, make_plan(*build.model->graph, build.options.precision));
-  HostParts parts{.model = build.model, .plan = std::make_unique<const Plan>(std::move(made)), .weights = nullptr, .kernels = build.kernels,
+  ACC_TRY(HostPlan made, make_plan(*build.model->graph, build.options.precision));
+  HostParts parts{.model = build.model, .plan = std::make_unique<const HostPlan>(std::move(made)), .weights = nullptr, .kernels = build.kernels,
                   .threads = build.threads, .sizing = {}};
   HostMachine machine = build.machine;
   machine.threads = build.threads->size();

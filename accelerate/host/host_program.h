@@ -33,7 +33,7 @@ struct HostBuild {
 /// What a host program owns.
 struct HostParts {
   std::shared_ptr<const Model> model;
-  std::unique_ptr<const Plan> plan;
+  std::unique_ptr<const HostPlan> plan;
   std::unique_ptr<const Weights> weights;
   const KernelTable* kernels = nullptr;
   std::shared_ptr<ThreadPool> threads;

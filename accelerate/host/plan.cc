@@ -42,7 +42,7 @@ class Planner {
     for (const ValueInfo& value : graph.values) values_.push_back({.buffer = 0, .width = value.width, .replicated = false});
   }
 
-  Result<Plan> make() {
+  Result<HostPlan> make() {
     plan_.context_max = graph_.context;
     plan_.tokens_known = UINT32_MAX;
     std::vector<bool> merged(graph_.ops.size(), false);
@@ -277,7 +277,7 @@ class Planner {
   }
 
   const Graph& graph_;
-  Plan plan_;
+  HostPlan plan_;
   std::vector<Place> values_;
   std::vector<uint32_t> free_;
 };
@@ -286,6 +286,6 @@ class Planner {
 
 bool is_row_step(const Step& step) { return !std::holds_alternative<MatmulStep>(step) && !std::holds_alternative<AttentionStep>(step); }
 
-Result<Plan> make_plan(const Graph& graph, Precision precision) { return Planner(graph, precision).make(); }
+Result<HostPlan> make_plan(const Graph& graph, Precision precision) { return Planner(graph, precision).make(); }
 
 }  // namespace accelerate

@@ -1,6 +1,6 @@
-// Plan - a Graph resolved for CPU threads: small steps in order, values placed in reused buffers, barriers known.
+// HostPlan - a Graph resolved for CPU threads: small steps in order, values placed in reused buffers, barriers known.
 //
-//   ACC_TRY(Plan plan, make_plan(graph, Precision::kDefault));
+//   ACC_TRY(HostPlan plan, make_plan(graph, Precision::kDefault));
 //   for (const PlannedStep& step : plan.steps) ...
 //
 // Work is split in one of two ways, chosen by the number of rows (tokens) of a batch:
@@ -37,7 +37,7 @@ struct Place {
   bool replicated = false;
 };
 
-// Row steps: row t of the result needs row t of the operands only. Indices point into the Plan's lists.
+// Row steps: row t of the result needs row t of the operands only. Indices point into the HostPlan's lists.
 struct EmbedStep { uint32_t table; float scale; Place out; };
 enum class TableRow : uint8_t { kFixed, kPosition, kSegment };  // `row`; position + `row`; the token's segment
 struct AddTableStep { Place x; uint32_t table; TableRow which; uint32_t row; Place out; };
@@ -75,7 +75,7 @@ struct PlannedStep {
 /// A rotary table: which frequencies, for how many elements of a head.
 struct RopeTableSpec { RopeConfig config; uint32_t rotated; };
 
-struct Plan {
+struct HostPlan {
   std::vector<PlannedStep> steps;
   // What the steps' indices mean; weights are indices into Graph::weights.
   std::vector<uint32_t> matrices;        // packed, [out, in]
@@ -100,13 +100,13 @@ struct Plan {
 
 /// unimplemented, data_loss or internal naming what cannot be planned (KV in some attention ops but not in others, logits
 /// without a head, a position table without rows). `graph` has passed check_graph.
-Result<Plan> make_plan(const Graph& graph, Precision precision);
+Result<HostPlan> make_plan(const Graph& graph, Precision precision);
 
 /// True for the steps that are split by rows.
 bool is_row_step(const Step& step);
 
 /// Marks the barriers of `plan.steps` (make_plan does; apart for its tests).
-void place_barriers(Plan& plan);
+void place_barriers(HostPlan& plan);
 
 enum class Access : uint8_t { kRead, kWrite };
 /// Calls visit(Place&, Access) for every value the step touches, reads before writes.

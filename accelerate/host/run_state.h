@@ -1,7 +1,7 @@
 // RunState - what the steps of one executor read while a batch runs: the batch, its rows resolved, and the memory.
 //
 // Written by the calling thread before the workers start; workers only read it, except the counters of attention tasks
-// and the memory, which the Plan's barriers order.
+// and the memory, which the HostPlan's barriers order.
 #pragma once
 
 #include <atomic>
@@ -39,7 +39,7 @@ struct AttentionBlock {
 struct alignas(64) TaskCounter { std::atomic<uint32_t> next{0}; };
 
 struct RunState {
-  const Plan* plan = nullptr;
+  const HostPlan* plan = nullptr;
   const Weights* weights = nullptr;
   const KernelTable* kernels = nullptr;
   const PagePool* pool = nullptr;

@@ -22,7 +22,7 @@ uint64_t memory_of(const HostMachine& machine) {
 
 uint64_t whole_pages(uint64_t tokens) { return (tokens / kKvPageTokens + (tokens % kKvPageTokens != 0)) * kKvPageTokens; }
 
-Result<void> check_options(const Plan& plan, const CompileOptions& options, const HostMachine& machine) {
+Result<void> check_options(const HostPlan& plan, const CompileOptions& options, const HostMachine& machine) {
   if (options.context > plan.context_max) {
     return Error{ErrorCode::kOutOfRange, fmt::format("[host] the context is at most the model's {} tokens; got {}; try {} or less",
                                                      plan.context_max, options.context, plan.context_max)};
@@ -38,7 +38,7 @@ Result<void> check_options(const Plan& plan, const CompileOptions& options, cons
 }
 
 /// The KV pool of a decoder: as asked, or one context as far as memory goes.
-Result<void> choose_kv(const Plan& plan, const CompileOptions& options, uint64_t memory, Sizing& sizing) {
+Result<void> choose_kv(const HostPlan& plan, const CompileOptions& options, uint64_t memory, Sizing& sizing) {
   const uint64_t rest = memory - sizing.memory.weights - sizing.memory.buffers;
   const uint64_t page_bytes = PagePool::page_bytes(plan.kv_layers);
   const uint64_t asked = options.kv_tokens != 0 ? options.kv_tokens : options.context;
@@ -74,7 +74,7 @@ Result<void> choose_kv(const Plan& plan, const CompileOptions& options, uint64_t
 
 }  // namespace
 
-Result<Sizing> choose_sizing(const Model& model, const Plan& plan, const CompileOptions& options, const HostMachine& machine) {
+Result<Sizing> choose_sizing(const Model& model, const HostPlan& plan, const CompileOptions& options, const HostMachine& machine) {
   ACC_TRY_VOID(check_options(plan, options, machine));
   Sizing sizing;
   sizing.threads = options.threads != 0 ? options.threads : machine.threads;
@@ -110,7 +110,7 @@ Result<Sizing> choose_sizing(const Model& model, const Plan& plan, const Compile
 Result<MemoryEstimate> estimate_memory(const Model& model, const CompileOptions& options, const HostMachine& machine) {
   if (!model.graph) return Error{ErrorCode::kFailedPrecondition, "[host] a model has a graph when it is sized; got none"};
   ACC_TRY_VOID(check_graph(*model.graph, model));
-  ACC_TRY(const Plan plan, make_plan(*model.graph, options.precision));
+  ACC_TRY(const HostPlan plan, make_plan(*model.graph, options.precision));
   ACC_TRY(const Sizing sizing, choose_sizing(model, plan, options, machine));
   return sizing.memory;
 }

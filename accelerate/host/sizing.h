@@ -40,7 +40,7 @@ struct Sizing {
 
 /// invalid_argument for options beyond a limit; out_of_range for a context beyond the model's; resource_exhausted when
 /// weights and buffers, or a KV that was asked for, do not fit the memory.
-Result<Sizing> choose_sizing(const Model& model, const Plan& plan, const CompileOptions& options, const HostMachine& machine);
+Result<Sizing> choose_sizing(const Model& model, const HostPlan& plan, const CompileOptions& options, const HostMachine& machine);
 
 /// Plans the model's graph and sizes it: what a backend's supports() reports. Errors as check_graph, make_plan, choose_sizing.
 Result<MemoryEstimate> estimate_memory(const Model& model, const CompileOptions& options, const HostMachine& machine);

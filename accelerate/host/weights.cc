@@ -39,7 +39,7 @@ constexpr size_t kShared = SIZE_MAX, kMapped = SIZE_MAX - 1;
 
 using Tensors = std::vector<const TensorView*>;  // one per weight of the graph, null where missing or unreadable
 
-Layout lay_out(const Plan& plan, const Tensors& tensors) {
+Layout lay_out(const HostPlan& plan, const Tensors& tensors) {
   Layout layout;
   const auto take = [&](uint64_t bytes) {
     const size_t at = layout.bytes;
@@ -60,7 +60,7 @@ Layout lay_out(const Plan& plan, const Tensors& tensors) {
   return layout;
 }
 
-Result<Tensors> tensors_of(const Model& model, const Plan& plan) {
+Result<Tensors> tensors_of(const Model& model, const HostPlan& plan) {
   std::unordered_map<std::string_view, const TensorView*> by_name;
   for (const TensorView& tensor : model.tensors) by_name.emplace(tensor.name, &tensor);
   Tensors tensors(model.graph->weights.size(), nullptr);
@@ -87,7 +87,7 @@ Result<Tensors> tensors_of(const Model& model, const Plan& plan) {
 
 struct Weights::Loader {
   Weights& weights;
-  const Plan& plan;
+  const HostPlan& plan;
   const Tensors& tensors;
   const Layout& layout;
   ThreadPool& pool;
@@ -162,7 +162,7 @@ struct Weights::Loader {
   }
 };
 
-Result<std::unique_ptr<Weights>> Weights::load(std::shared_ptr<const Model> model, const Plan& plan, ThreadPool& pool, Progress& progress) {
+Result<std::unique_ptr<Weights>> Weights::load(std::shared_ptr<const Model> model, const HostPlan& plan, ThreadPool& pool, Progress& progress) {
   CHECK(model && model->graph, "weights belong to a graph");
   ACC_TRY(const Tensors tensors, tensors_of(*model, plan));
   const Layout layout = lay_out(plan, tensors);
@@ -175,7 +175,7 @@ Result<std::unique_ptr<Weights>> Weights::load(std::shared_ptr<const Model> mode
   return weights;
 }
 
-uint64_t Weights::bytes_needed(const Model& model, const Plan& plan) {
+uint64_t Weights::bytes_needed(const Model& model, const HostPlan& plan) {
   const Result<Tensors> tensors = tensors_of(model, plan);
   return tensors ? lay_out(plan, *tensors).bytes : 0;
 }

@@ -26,13 +26,13 @@ class Weights {
  public:
   /// cancelled when `progress` asked for a stop; unimplemented or data_loss for a tensor that cannot be read this way;
   /// resource_exhausted without memory. `plan` was made from model->graph.
-  static Result<std::unique_ptr<Weights>> load(std::shared_ptr<const Model> model, const Plan& plan, ThreadPool& pool, Progress& progress);
+  static Result<std::unique_ptr<Weights>> load(std::shared_ptr<const Model> model, const HostPlan& plan, ThreadPool& pool, Progress& progress);
   /// Bytes load() will allocate; 0 where a tensor is missing (load says which).
-  static uint64_t bytes_needed(const Model& model, const Plan& plan);
+  static uint64_t bytes_needed(const Model& model, const HostPlan& plan);
 
   const PackedMatrix& matrix(uint32_t index) const { return matrices_[index]; }
   const float* vector(uint32_t index) const { return vectors_[index]; }
-  /// Row `row` of table `table` as floats; `row` is below the tensor's rows (a Plan's tokens_known).
+  /// Row `row` of table `table` as floats; `row` is below the tensor's rows (a HostPlan's tokens_known).
   void table_row(uint32_t table, uint32_t row, float* out) const;
   /// The same without a copy, where the table is kept as floats; else null.
   const float* table_row_in_place(uint32_t table, uint32_t row) const {

@@ -14,7 +14,7 @@ struct Part {
   size_t bytes;
 };
 
-std::vector<Part> parts_of(const Arena& arena, const Plan& plan, const Arena::Options& options) {
+std::vector<Part> parts_of(const Arena& arena, const HostPlan& plan, const Arena::Options& options) {
   std::vector<Part> parts;
   const auto add = [&](std::string name, const void* begin, size_t bytes) { parts.push_back({std::move(name), static_cast<const std::byte*>(begin), bytes}); };
   for (uint32_t b = 0; b < plan.buffer_widths.size(); ++b) add("buffer", arena.shared(b), options.rows_max * arena.stride(b) * 4);
@@ -62,7 +62,7 @@ TEST(Arena, StridesHoldTheRowAndAvoidOneSetOfTheCache) {
 }
 
 TEST(Arena, LogitsStayWithinTheirLimit) {
-  Plan plan;
+  HostPlan plan;
   plan.head = 0;
   plan.result.width = 16;
   for (const auto& [columns, rows] : std::vector<std::pair<uint32_t, uint32_t>>{{100, 64}, {262144, 31}, {10000000, 1}}) {

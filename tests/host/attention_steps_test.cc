@@ -10,8 +10,8 @@ namespace {
 
 using harness::StateHarness;
 
-Plan attention_plan(uint32_t heads, uint32_t kv_heads, uint32_t head_width) {
-  Plan plan;
+HostPlan attention_plan(uint32_t heads, uint32_t kv_heads, uint32_t head_width) {
+  HostPlan plan;
   plan.buffer_widths = {heads * head_width, heads * head_width, kv_heads * head_width, kv_heads * head_width};
   plan.matmul_depth_max = 32;
   plan.kv_layers = {{.kv_heads = kv_heads, .head_width = (head_width + 15) / 16 * 16, .half = false}};
@@ -40,7 +40,7 @@ TEST(AttentionSteps, BlocksCoverEveryRowOnce) {
 /// Rows whose K and V are stored one by one, then attended by any number of workers: all must see what one worker sees.
 TEST(AttentionSteps, WorkersAndPaddingChangeNothing) {
   for (const uint32_t head_width : {16u, 20u}) {
-    Plan plan = attention_plan(6, 3, head_width);
+    HostPlan plan = attention_plan(6, 3, head_width);
     const AttentionStep step = std::get<AttentionStep>(plan.steps[0].step);
     const Place k{.buffer = 2, .width = 3 * head_width}, v{.buffer = 3, .width = 3 * head_width};
     std::vector<float> want;

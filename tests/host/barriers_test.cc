@@ -31,7 +31,7 @@ TEST(Barriers, StandBetweenConflictsOnly) {
       {{matmul(own(0), shared(1)), matmul(own(0), shared(2))}, {}, {}},
   };
   for (size_t c = 0; c < cases.size(); ++c) {
-    Plan plan;
+    HostPlan plan;
     plan.buffer_widths = {8, 8, 8, 8};
     for (const Step& step : cases[c].steps) plan.steps.push_back({.step = step});
     place_barriers(plan);

@@ -25,7 +25,7 @@ struct Bench {
   }
 
   std::shared_ptr<const Model> model;
-  Plan plan;
+  HostPlan plan;
   ThreadPool pool;
   std::unique_ptr<Weights> weights;
   PagePool pages;

@@ -42,7 +42,7 @@ TEST(MatmulSteps, ColumnsArePartedAmongAnyNumberOfWorkers) {
   const KernelTable kernels = recording_kernels();
   for (const auto& [width, kv_heads, inner] : {std::tuple{64u, 2u, 96u}, {96u, 1u, 200u}, {64u, 2u, 1000u}}) {
     const auto model = tiny::llama({.width = width, .heads = 4, .kv_heads = kv_heads, .head_width = 16, .inner = inner, .layers = 1});
-    Plan plan = *make_plan(*model->graph, Precision::kExact);
+    HostPlan plan = *make_plan(*model->graph, Precision::kExact);
     ThreadPool pool({.threads = 1});
     const auto weights = std::move(*Weights::load(model, plan, pool, no_progress()));
     for (const uint32_t workers : {1u, 2u, 3u, 7u}) {
@@ -68,7 +68,7 @@ TEST(MatmulSteps, ColumnsArePartedAmongAnyNumberOfWorkers) {
 // A worker begins with its own share of the merged columns, and takes the others' when they do not come.
 TEST(MatmulSteps, AWorkerBeginsWithItsOwnShareAndHelpsWithTheRest) {
   const auto model = tiny::llama({.width = 320, .heads = 20, .kv_heads = 4, .head_width = 16, .layers = 1});  // q 320, k 64, v 64: 14 blocks
-  Plan plan = *make_plan(*model->graph, Precision::kExact);
+  HostPlan plan = *make_plan(*model->graph, Precision::kExact);
   ThreadPool pool({.threads = 1});
   const auto weights = std::move(*Weights::load(model, plan, pool, no_progress()));
   harness::StateHarness h(plan, 16, 2);
@@ -103,7 +103,7 @@ TEST(MatmulSteps, AWorkerBeginsWithItsOwnShareAndHelpsWithTheRest) {
 
 TEST(MatmulSteps, WorkersSideBySideTakeEveryColumnOnce) {
   const auto model = tiny::llama({.width = 320, .heads = 20, .kv_heads = 4, .head_width = 16, .inner = 2000, .layers = 1});
-  Plan plan = *make_plan(*model->graph, Precision::kExact);
+  HostPlan plan = *make_plan(*model->graph, Precision::kExact);
   constexpr uint32_t kWorkers = 3;
   ThreadPool pool({.threads = kWorkers});
   const auto weights = std::move(*Weights::load(model, plan, pool, no_progress()));

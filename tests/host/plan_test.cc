@@ -7,18 +7,18 @@
 namespace accelerate {
 namespace {
 
-Plan plan_of(const Model& model, Precision precision = Precision::kExact) {
+HostPlan plan_of(const Model& model, Precision precision = Precision::kExact) {
   auto plan = make_plan(*model.graph, precision);
   EXPECT_TRUE(plan.ok()) << plan.error().message;
   return std::move(*plan);
 }
 
-template <class S> size_t count(const Plan& plan) {
+template <class S> size_t count(const HostPlan& plan) {
   return static_cast<size_t>(std::count_if(plan.steps.begin(), plan.steps.end(), [](const PlannedStep& p) { return std::holds_alternative<S>(p.step); }));
 }
 
-TEST(Plan, LinearsOfOneValueAreOneProduct) {
-  const Plan plan = plan_of(*tiny::llama({.layers = 1}));
+TEST(HostPlan, LinearsOfOneValueAreOneProduct) {
+  const HostPlan plan = plan_of(*tiny::llama({.layers = 1}));
   std::vector<size_t> parts;
   for (const PlannedStep& planned : plan.steps) {
     if (const MatmulStep* step = std::get_if<MatmulStep>(&planned.step)) parts.push_back(step->parts.size());
@@ -27,9 +27,9 @@ TEST(Plan, LinearsOfOneValueAreOneProduct) {
   EXPECT_EQ(count<PrepareStep>(plan), 4u);
 }
 
-TEST(Plan, TheFirstProductsComeInTheirOrderWhateverStandsBetween) {
+TEST(HostPlan, TheFirstProductsComeInTheirOrderWhateverStandsBetween) {
   const auto model = tiny::gemma({.layers = 1});  // q, its norm, k, its norm, v
-  const Plan plan = plan_of(*model);
+  const HostPlan plan = plan_of(*model);
   const MatmulStep* first = nullptr;
   for (const PlannedStep& planned : plan.steps) {
     if (!first) first = std::get_if<MatmulStep>(&planned.step);
@@ -42,9 +42,9 @@ TEST(Plan, TheFirstProductsComeInTheirOrderWhateverStandsBetween) {
 }
 
 /// Runs the placement on paper: each buffer remembers the value in it, and every read must find the one it wants.
-TEST(Plan, NoBufferIsOverwrittenBeforeItsLastReader) {
+TEST(HostPlan, NoBufferIsOverwrittenBeforeItsLastReader) {
   for (const auto& model : {tiny::llama({.layers = 3}), tiny::gemma({.layers = 3}), tiny::bert({.layers = 3})}) {
-    const Plan plan = plan_of(*model);
+    const HostPlan plan = plan_of(*model);
     std::vector<std::pair<uint32_t, bool>> written;  // per buffer: (width, replicated) of what was written last
     written.resize(plan.buffer_widths.size(), {0, false});
     for (const PlannedStep& planned : plan.steps) {
@@ -72,13 +72,13 @@ TEST(Plan, NoBufferIsOverwrittenBeforeItsLastReader) {
   }
 }
 
-TEST(Plan, LayersReuseTheBuffersOfTheFirst) {
+TEST(HostPlan, LayersReuseTheBuffersOfTheFirst) {
   EXPECT_EQ(plan_of(*tiny::llama({.layers = 1})).buffer_widths, plan_of(*tiny::llama({.layers = 30})).buffer_widths);
 }
 
-TEST(Plan, ListsWhatItsStepsName) {
+TEST(HostPlan, ListsWhatItsStepsName) {
   const auto model = tiny::gemma({.heads = 4, .kv_heads = 2, .head_width = 20, .layers = 2});
-  const Plan plan = plan_of(*model, Precision::kDefault);
+  const HostPlan plan = plan_of(*model, Precision::kDefault);
   EXPECT_EQ(plan.rope_tables.size(), 2u);  // two bases
   ASSERT_EQ(plan.kv_layers.size(), 2u);
   EXPECT_EQ(plan.kv_layers[0].head_width, 32u);  // 20, padded
@@ -93,9 +93,9 @@ TEST(Plan, ListsWhatItsStepsName) {
   EXPECT_EQ(plan.head_softcap, 3.0f);
 }
 
-TEST(Plan, EncodersShareOnePageLayoutAndKnowTheirPositions) {
+TEST(HostPlan, EncodersShareOnePageLayoutAndKnowTheirPositions) {
   const auto model = tiny::bert({.layers = 4, .context = 99});
-  const Plan plan = plan_of(*model);
+  const HostPlan plan = plan_of(*model);
   EXPECT_FALSE(plan.cached);
   EXPECT_EQ(plan.kv_layers.size(), 1u);
   EXPECT_EQ(plan.context_max, 99u);
@@ -103,7 +103,7 @@ TEST(Plan, EncodersShareOnePageLayoutAndKnowTheirPositions) {
   EXPECT_FALSE(plan.head.has_value());
 }
 
-TEST(Plan, RefusesWhatItCannotRun) {
+TEST(HostPlan, RefusesWhatItCannotRun) {
   Graph mixed = *tiny::llama({})->graph;
   for (Op& op : mixed.ops) {
     if (Attention* attention = std::get_if<Attention>(&op); attention && attention->cache == 1u) attention->cache.reset();

@@ -14,8 +14,8 @@ using harness::StateHarness;
 
 constexpr Place kX{.buffer = 0, .width = 32, .replicated = true}, kOut{.buffer = 1, .width = 32, .replicated = true};
 
-Plan two_buffers() {
-  Plan plan;
+HostPlan two_buffers() {
+  HostPlan plan;
   plan.buffer_widths = {32, 32};
   plan.matmul_depth_max = 32;
   return plan;
@@ -70,7 +70,7 @@ TEST(RowSteps, RopeRunsInPlaceAndApart) {
 
 TEST(RowSteps, KeysGoToThePageOfTheirPositionOnceEach) {
   for (const uint32_t head_width : {16u, 12u}) {  // 12: padded to 16 with zeros
-    Plan plan = two_buffers();
+    HostPlan plan = two_buffers();
     plan.kv_layers = {{.kv_heads = 2, .head_width = 16, .half = false}, {.kv_heads = 2, .head_width = 16, .half = false}};
     plan.steps.push_back({.step = AttentionStep{.q = kX, .heads = 2, .head_width = head_width, .out = kOut}});  // sizes the room for padding
     StateHarness h(std::move(plan), 40, 3);
@@ -96,7 +96,7 @@ TEST(RowSteps, KeysGoToThePageOfTheirPositionOnceEach) {
 }
 
 TEST(RowSteps, EachWorkerStoresItsShareOfTheRows) {
-  Plan plan = two_buffers();
+  HostPlan plan = two_buffers();
   plan.kv_layers = {{.kv_heads = 2, .head_width = 16, .half = false}};
   StateHarness h(std::move(plan), 40, 2);
   h.batch({{0, 4}});

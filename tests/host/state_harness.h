@@ -12,7 +12,7 @@ namespace accelerate::harness {
 
 class StateHarness {
  public:
-  StateHarness(Plan plan, uint32_t rows, uint32_t workers, uint32_t context = 512) : plan_(std::move(plan)) {
+  StateHarness(HostPlan plan, uint32_t rows, uint32_t workers, uint32_t context = 512) : plan_(std::move(plan)) {
     state.plan = &plan_;
     state.kernels = &native_kernels(Isa::kPortable);
     state.arena = *Arena::create(plan_, {.rows_max = rows, .workers = workers, .context_max = context});
@@ -62,7 +62,7 @@ class StateHarness {
   RunState state;
 
  private:
-  Plan plan_;
+  HostPlan plan_;
   PagePool pool_;
   std::vector<uint32_t> page_numbers_, tokens_;
   std::vector<Sequence> sequences_;

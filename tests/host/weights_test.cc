@@ -16,7 +16,7 @@ ThreadPool& pool() {
 }
 
 struct Loaded {
-  Plan plan;
+  HostPlan plan;
   std::unique_ptr<Weights> weights;
 };
 Loaded load(const std::shared_ptr<const Model>& model) {
