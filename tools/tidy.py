@@ -141,6 +141,21 @@ def check_tests(paths):
             yield path, 1, "listed in UNTESTED but not there; drop the entry"
 
 
+def check_types(texts):
+    """Two headers that define the same type in namespace accelerate: the linker picks one of their constructors for both."""
+    homes = {}
+    for path, text in texts.items():
+        if not re.match(r"^accelerate/.*\.h$", path) or "\nnamespace accelerate {" not in text:
+            continue
+        plain = strip(text)
+        for found in re.finditer(r"^(?:template <[^\n]*>\n)?(?:struct|class|enum class) (?:alignas\(\w+\) )?(\w+)(?: final)?(?: : [^;{]*)?\s*\{", plain, re.M):
+            template = found.group(0).startswith("template")
+            homes.setdefault((found.group(1), template), []).append((path, plain.count("\n", 0, found.start()) + 1))
+    for (name, _), places in homes.items():
+        for path, line in places[1:]:
+            yield path, line, f"a type's name is its own; {name} is also in {places[0][0]}; give one of them another"
+
+
 def check_words(path, text):
     """No registry host in the tree: packages are named, never addressed."""
     for number, line in enumerate(text.splitlines(), 1):
@@ -150,7 +165,7 @@ def check_words(path, text):
 
 def main():
     paths = tracked()
-    offences = []
+    offences, texts = [], {}
     for path in paths:
         if not path.startswith(CODE) or not (path.endswith(SOURCES) or path.startswith("tools/")):
             continue
@@ -158,11 +173,12 @@ def main():
             text = (ROOT / path).read_text(encoding="utf-8")
         except UnicodeDecodeError:
             continue
+        texts[path] = text
         for check in (check_includes, check_sizes, check_conditionals, check_words):
             if path.startswith("tools/tidy.py") and check is check_words:
                 continue
             offences += [(path, number, law) for number, law in check(path, text) or ()]
-    offences += list(check_tests(paths))
+    offences += list(check_tests(paths)) + list(check_types(texts))
     for path, number, law in offences:
         print(f"{path}:{number}: {law}")
     print(f"tidy: {len(paths)} files, {len(offences)} offences")

@@ -15,43 +15,37 @@ struct Shape {
   int depth = 0;
 };
 
-// Values and the deepest nesting of brackets outside strings; linear, no recursion, so hostile text costs nothing.
+// Calls visit for each byte outside strings. Linear, no recursion, so hostile text costs nothing.
+template <class Visit>
+void outside_strings(std::string_view text, const Visit& visit) {
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string && c == '\\') ++i;
+    else if (c == '"') in_string = !in_string;
+    else if (!in_string) visit(c);
+  }
+}
+
+// Values and the deepest nesting of brackets.
 Shape shape_of(std::string_view text) {
   Shape shape;
   int depth = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      else if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '[' || c == '{') {
-      ++shape.values;
-      shape.depth = std::max(shape.depth, ++depth);
-    } else if (c == ']' || c == '}') {
-      --depth;
-    } else {
-      shape.values += c == ',';
-    }
-  }
+  outside_strings(text, [&](char c) {
+    const bool opens = c == '[' || c == '{';
+    if (opens) shape.depth = std::max(shape.depth, ++depth);
+    else if (c == ']' || c == '}') --depth;
+    shape.values += opens || c == ',';
+  });
   return shape;
 }
 
-// Sum of the squares of the numbers of members. Linear; no recursion.
+// Sum of the squares of the numbers of members.
 uint64_t ordered_work(std::string_view text) {
   uint64_t work = 0;
   std::vector<uint64_t> members;  // commas so far, of each open bracket
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      else if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '[' || c == '{') {
+  outside_strings(text, [&](char c) {
+    if (c == '[' || c == '{') {
       members.push_back(0);
     } else if (c == ',' && !members.empty()) {
       ++members.back();
@@ -59,7 +53,7 @@ uint64_t ordered_work(std::string_view text) {
       if (c == '}') work += members.back() * members.back();
       members.pop_back();
     }
-  }
+  });
   return work;
 }
 

@@ -20,6 +20,7 @@ struct Prompt {
   bool continues_text = false;
   std::optional<ToolAnswer> tools;
   std::vector<std::string> notes;
+  std::chrono::steady_clock::time_point called;  // generate()
 };
 
 class DecoderEndpoint final : public Endpoint {
@@ -88,14 +89,14 @@ Result<Prompt> DecoderEndpoint::make_prompt(const Request& request) const {
     ACC_TRY(std::optional<ToolAnswer> tools, plan_tool_answer(request, chat_prompt_->tool_template(), *tokenizer_));
     ACC_TRY(ChatPrompt::Encoded encoded, chat_prompt_->encode_with_tools(request.messages, request.tools, info_.context));
     if (tools) std::move(tools->notes.begin(), tools->notes.end(), std::back_inserter(encoded.notes));
-    return Prompt{std::move(encoded.tokens), false, std::move(tools), std::move(encoded.notes)};
+    return Prompt{std::move(encoded.tokens), false, std::move(tools), std::move(encoded.notes), {}};
   }
   if (!request.tools.tools.empty()) return Error{ErrorCode::kInvalidArgument, "[engine] tools go with messages; got another prompt"};
   if (request.text) {
     ACC_TRY(std::vector<uint32_t> tokens, tokenizer_->encode(*request.text, {.add_special = true, .parse_special = false, .tokens_max = info_.context}));
-    return Prompt{std::move(tokens), true, {}, {}};
+    return Prompt{std::move(tokens), true, {}, {}, {}};
   }
-  return Prompt{*request.tokens, true, {}, {}};
+  return Prompt{*request.tokens, true, {}, {}, {}};
 }
 
 Result<void> DecoderEndpoint::check_outputs(const Request& request) const {
@@ -129,9 +130,11 @@ Result<uint32_t> DecoderEndpoint::tokens_max(const Request& request, size_t prom
 }
 
 Result<std::shared_ptr<Stream>> DecoderEndpoint::generate(const Request& request) {
+  const auto called = std::chrono::steady_clock::now();
   ACC_TRY_VOID(check_sampling(request.sampling));
   ACC_TRY_VOID(check_outputs(request));
   ACC_TRY(Prompt prompt, make_prompt(request));
+  prompt.called = called;
   // Tokenizers may know more tokens than the model has rows for (Gemma 3's for images).
   for (const uint32_t token : prompt.tokens) {
     if (token >= program_->vocabulary()) {
@@ -178,13 +181,13 @@ Result<std::shared_ptr<Stream>> DecoderEndpoint::start(const Request& request, P
                         .sampler = Sampler(request.sampling, seed), .stop = std::move(stop), .grammar = std::move(grammar),
                         .stop_strings = request.stop, .continues_text = prompt.continues_text, .ignore_end = request.ignore_end,
                         .top_logprobs = request.top_logprobs, .tools = std::move(prompt.tools), .echo = std::move(echo),
-                        .prompt = request.echo ? std::move(prompt.tokens) : std::vector<uint32_t>(), .tokens_max = most, .reply = std::move(reply),
-                        .on_end = {}};
+                        .prompt = request.echo ? std::move(prompt.tokens) : std::vector<uint32_t>(), .tokens_max = most, .called = prompt.called,
+                        .reply = std::move(reply), .on_end = {}};
   if (counted) parts.on_end = [this](const Result<Reply>& result) { count_end(result); };
   job->answer = std::make_unique<TextAnswer>(std::move(parts));
   if (const Result<void> queued = scheduler_.submit(std::move(job)); !queued) {
     std::lock_guard lock(stats_mutex_);
-    ++stats_.rejected;
+    if (counted) ++stats_.rejected;
     return queued.error();
   }
   if (counted) {
@@ -214,7 +217,7 @@ Result<void> DecoderEndpoint::check_health() {
   canary.sampling.temperature = 0;
   canary.max_tokens = 1;
   // Any token will do: what is proven is the path, from the queue to a finite row of logits and back.
-  ACC_TRY(const std::shared_ptr<Stream> stream, start(canary, {{0}, true, {}, {}}, false));
+  ACC_TRY(const std::shared_ptr<Stream> stream, start(canary, {.tokens = {0}, .continues_text = true, .tools = {}, .notes = {}, .called = std::chrono::steady_clock::now()}, false));
   while (!stream->done()) stream->next();
   ACC_TRY_VOID(stream->result());
   return {};

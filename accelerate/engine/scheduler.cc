@@ -227,8 +227,14 @@ void Scheduler::explain_miss(const Job& job, const PrefixCache::Match& match) co
   log_debug(fmt::format("[scheduler] {}: no prefix of {} tokens reused: {}", job.id, job.tokens.size(), why));
 }
 
+Result<PrefixCache::Start> Scheduler::open_slot(const Job& job, bool reuse) {
+  if (reuse) return prefixes_.start(job.tokens, running_);
+  ACC_TRY(const Slot slot, program_.open());
+  return PrefixCache::Start{slot, 0};
+}
+
 // Gives a job its slot, with what is already computed of its tokens. False when it does better to wait for another job
-// that is computing the beginning they share, or when there is no slot.
+// that is computing the beginning they share, or when there is no slot; alone without a slot it is over.
 bool Scheduler::begin(Job& job) {
   if (job.slot) return true;
   const bool reuse = options_.reuse_prefixes && !job.prompt_rows;
@@ -237,16 +243,14 @@ bool Scheduler::begin(Job& job) {
   if (options_.reuse_prefixes && match.tokens == 0) explain_miss(job, match);
   while (program_.capacity().slots_free == 0 && prefixes_.evict()) {
   }
-  Result<PrefixCache::Start> start = PrefixCache::Start{};
-  if (reuse) {
-    start = prefixes_.start(job.tokens, running_);
-  } else if (Result<Slot> slot = program_.open(); slot) {
-    start->slot = *slot;
-  } else {
-    start = slot.error();
-  }
+  Result<PrefixCache::Start> start = open_slot(job, reuse);
+  while (!start && prefixes_.evict()) start = open_slot(job, reuse);
   if (!start) {
-    log_warning(fmt::format("[scheduler] {}: no slot yet: {}", job.id, start.error().message));
+    // Others may yet give something back; without them it stays as it is.
+    const bool alone = std::none_of(running_.begin(), running_.end(), [](const auto& other) { return other && other->slot; });
+    if (!alone) return false;
+    job.answer->fail(start.error());
+    job.answer.reset();
     return false;
   }
   job.slot = start->slot;
@@ -278,6 +282,7 @@ Scheduler::Batch Scheduler::form_batch() {
     if (answering(*job) || room == 0 || !begin(*job)) continue;
     add(*job, static_cast<uint32_t>(std::min<size_t>(room, job->tokens.size() - job->computed)));
   }
+  end_answered();
   batch.statuses.resize(batch.inputs.size());
   batch.over.resize(batch.inputs.size());
   return batch;
@@ -317,6 +322,11 @@ void Scheduler::run(Batch& batch) {
   for (size_t i = 0; i < batch.jobs.size(); ++i) {
     if (batch.statuses[i].error) settle_error(*batch.jobs[i], *batch.statuses[i].error);
   }
+  end_answered();
+}
+
+// Jobs whose answer has ended.
+void Scheduler::end_answered() {
   for (auto& job : running_) {
     if (job && job->answer == nullptr) end(job);
   }

@@ -63,6 +63,7 @@ class Scheduler {
   Job* worst_running(bool holding) const;
   Batch form_batch();
   bool begin(Job& job);
+  Result<PrefixCache::Start> open_slot(const Job& job, bool reuse);
   void explain_miss(const Job& job, const PrefixCache::Match& match) const;
   void run(Batch& batch);
   void count(const Batch& batch, double seconds);
@@ -73,6 +74,7 @@ class Scheduler {
   void release(Job& job);
   void end(std::unique_ptr<Job>& job);
   void fail(std::unique_ptr<Job>& job, const Error& error);
+  void end_answered();
   void sweep();
   void fail_all(const Error& error);
   void publish();

@@ -24,7 +24,7 @@ TextAnswer::TextAnswer(TextAnswerParts parts)
     : parts_(std::move(parts)),
       detokenizer_(parts_.tokenizer, {.skip_special = true, .continues_text = parts_.continues_text,
                                       .kept_special = parts_.tools ? parts_.tools->marker_tokens : std::vector<uint32_t>()}),
-      called_(Clock::now()) {
+      queued_(Clock::now()) {
   if (!parts_.prompt.empty() && parts_.top_logprobs) {
     const uint32_t first = parts_.prompt.front();
     prompt_logprobs_.push_back({.token = first, .logprob = std::numeric_limits<float>::quiet_NaN(),
@@ -48,7 +48,7 @@ void TextAnswer::started(uint32_t cached) {
   if (has_started_) return;  // preempted and started again: the wait was the first one
   has_started_ = true;
   parts_.reply.usage.cached_tokens = cached;
-  parts_.reply.queue_ms = ms_between(called_, Clock::now());
+  parts_.reply.queue_ms = ms_between(queued_, Clock::now());
 }
 
 Result<uint32_t> TextAnswer::choose(std::span<const float> logits) {
@@ -78,7 +78,7 @@ bool TextAnswer::take(std::span<const float> logits) {
   parts_.shaper.took(last_token_);
   if (++reply.usage.completion_tokens == 1) {
     first_token_ = Clock::now();
-    reply.ttft_ms = ms_between(called_, first_token_);
+    reply.ttft_ms = ms_between(parts_.called, first_token_);
   }
   if (!parts_.ignore_end && parts_.tokenizer->is_end_of_generation(last_token_)) return end(FinishReason::kStop, {});
   StopMatcher::Step step = parts_.stop.push(detokenizer_.push(last_token_));

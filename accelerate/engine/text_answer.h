@@ -38,6 +38,7 @@ struct TextAnswerParts {
   std::optional<std::string> echo = {};      // the prompt's text, to be sent first
   std::vector<uint32_t> prompt = {};         // its tokens, where it is echoed
   uint32_t tokens_max = 1;
+  std::chrono::steady_clock::time_point called = std::chrono::steady_clock::now();  // Reply::ttft_ms counts from here
   Reply reply;                               // served_by, seed, notes, usage.prompt_tokens filled by the endpoint
   std::function<void(const Result<Reply>&)> on_end;  // before the stream finishes; for the endpoint's counters
 };
@@ -64,7 +65,7 @@ class TextAnswer final : public Answer {
   std::vector<float> masked_;  // a row with a grammar's mask
   std::vector<TokenLogprob> prompt_logprobs_;
   uint32_t last_token_ = 0;
-  const Clock::time_point called_;
+  const Clock::time_point queued_;
   Clock::time_point first_token_;
   bool has_started_ = false;
 };

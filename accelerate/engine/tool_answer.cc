@@ -16,6 +16,11 @@ Result<void> check(const Request& request) {
   if (tools.tools.size() > kToolsMax) {
     return Error{ErrorCode::kInvalidArgument, fmt::format("[engine] at most {} tools are offered; got {}", kToolsMax, tools.tools.size())};
   }
+  for (const Tool& tool : tools.tools) {
+    const Result<OrderedJson> parameters = tool.parameters.empty() ? OrderedJson::object() : parse_ordered_json(tool.parameters, {.where = "engine"});
+    if (parameters && parameters->is_object()) continue;
+    return Error{ErrorCode::kInvalidArgument, fmt::format("[engine] parameters of a tool are a JSON Schema, an object; got others for '{}'", tool.name)};
+  }
   const auto is_named = [&](const Tool& tool) { return tool.name == tools.name; };
   if (tools.choice == ToolChoice::kNamed && std::none_of(tools.tools.begin(), tools.tools.end(), is_named)) {
     return Error{ErrorCode::kInvalidArgument, fmt::format("[engine] tool_choice names one of the tools; got '{}'", tools.name)};

@@ -28,7 +28,7 @@ struct ToolAnswer {
 };
 
 /// Nothing for a request without tools or with ToolChoice::kNone. invalid_argument: tools without messages, more than
-/// kToolsMax, a named tool that is not among them; unimplemented: tools beside a grammar of another kind than JSON Schema.
+/// kToolsMax, parameters that are no JSON object, a named tool that is not among them; unimplemented: tools beside a grammar of another kind than JSON Schema.
 ///
 /// required and named always have a grammar, auto has one where a tool is strict or the request has a JSON Schema: then the
 /// answer is JSON of that schema, or calls.

@@ -1,5 +1,7 @@
 #include "accelerate/serve/fields.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace accelerate {
@@ -42,6 +44,12 @@ ApiError invalid_value(std::string_view param, std::string_view rule, std::strin
 ApiError unsupported_parameter(std::string_view param, std::string_view why) {
   return {.message = fmt::format("[openai] '{}' is not supported here: {}; try without it", param, why), .param = std::string(param),
           .code = "unsupported_parameter"};
+}
+
+bool is_api_name(std::string_view name) {
+  return !name.empty() && name.size() <= kNameCharactersMax && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-';
+  });
 }
 
 ApiError missing_parameter(std::string_view param) {

@@ -28,6 +28,10 @@ ApiError invalid_value(std::string_view param, std::string_view rule, std::strin
 ApiError unsupported_parameter(std::string_view param, std::string_view why);
 ApiError missing_parameter(std::string_view param);
 
+/// What OpenAI takes for the name of a function or a schema: 1 to kNameCharactersMax of a-z, A-Z, 0-9, _ and -.
+bool is_api_name(std::string_view name);
+inline constexpr size_t kNameCharactersMax = 64;
+
 class Fields {
  public:
   /// Borrows `object`, which must be a JSON object. `prefix` goes before names in messages: "messages[0].".

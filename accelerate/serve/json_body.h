@@ -26,9 +26,15 @@ struct Refusal {
   std::string_view why;
 };
 void refuse(Fields& fields, std::span<const Refusal> refusals);
+/// Values that ask for nothing.
+bool is_false(const Json& value);
+bool is_empty(const Json& value);  // [] and {}
 
-/// Members of chat completions that other routes take too: "messages", and a list of token ids under `path`.
+/// Members of chat completions that other routes take too: "messages", a list of token ids under `path`, temperature and
+/// what follows it, and a text that is a string or parts of one of `types`, joined as they are (a "refusal" by its own member).
 void read_message_list(Fields& fields, std::vector<Message>& messages);
 void read_token_ids(Fields& fields, const Json& list, const std::string& path, std::vector<uint32_t>& tokens);
+void read_sampling(Fields& fields, SamplingOptions& sampling);
+void read_text_parts(Fields& owner, std::string_view name, std::span<const std::string_view> types, std::string& text);
 
 }  // namespace accelerate

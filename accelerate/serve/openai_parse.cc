@@ -20,7 +20,6 @@ namespace {
 constexpr int64_t kTokensMax = std::numeric_limits<int32_t>::max();
 constexpr int64_t kPriorityMax = 1'000'000;
 
-bool is_empty(const Json& value) { return (value.is_array() || value.is_object()) && value.empty(); }
 bool is_text_list(const Json& value) { return value.is_array() && value.size() == 1 && value[0] == "text"; }
 bool is_none(const Json& value) { return value == "none"; }
 bool is_none_or_auto(const Json& value) { return value == "none" || value == "auto"; }
@@ -121,15 +120,7 @@ uint32_t read_n(Fields& fields, size_t prompts) {
 // What chat and completions share.
 void read_generation(Fields& fields, Request& request) {
   SamplingOptions& sampling = request.sampling;
-  fields.number("temperature", {.low = 0, .high = 2}, sampling.temperature);
-  fields.number("top_p", {.low = 0, .high = 1}, sampling.top_p);
-  // OpenAI takes 0, the native type does not: the smallest float keeps exactly the likeliest token, as 0 would.
-  if (sampling.top_p == 0) sampling.top_p = std::numeric_limits<float>::min();
-  fields.number("min_p", {.low = 0, .high = 1}, sampling.min_p);
-  std::optional<uint32_t> top_k;
-  fields.integer("top_k", {.low = 0, .high = kTokensMax}, top_k);
-  sampling.top_k = top_k.value_or(0);
-  fields.seed("seed", sampling.seed);
+  read_sampling(fields, sampling);
   fields.integer("priority", {.low = -kPriorityMax, .high = kPriorityMax}, request.priority);
   fields.boolean("ignore_eos", request.ignore_end);
   read_stop(fields, request.stop);
@@ -141,30 +132,8 @@ void read_generation(Fields& fields, Request& request) {
 
 // A message's content: a string, or parts of type text, which are joined as they are.
 void read_content(Fields& message, bool required, std::string& content) {
-  const Json* value = message.find("content");
-  if (value == nullptr && !required) return;
-  if (value == nullptr) return message.fail(missing_parameter(message.path("content")));
-  if (value->is_string()) {
-    content = value->get<std::string>();
-    return;
-  }
-  if (!value->is_array()) return message.fail(invalid_type(message.path("content"), "a string or a list of parts", *value));
-  for (size_t i = 0; i < value->size(); ++i) {
-    const std::string path = message.path(fmt::format("content[{}]", i));
-    const Json& part = (*value)[i];
-    if (!part.is_object()) return message.fail(invalid_type(path, "an object", part));
-    Fields fields(part, path + ".");
-    std::string type, text;
-    fields.string("type", type);
-    if (!fields.problem() && type != "text") {
-      fields.fail({.message = fmt::format("[openai] '{}.type' is \"text\" for the models here; got \"{}\"", path, type),
-                   .param = path + ".type", .code = "invalid_value"});
-    }
-    fields.string("text", text);
-    if (fields.find("text") == nullptr) fields.fail(missing_parameter(path + ".text"));
-    if (fields.problem()) return message.fail(*fields.problem());
-    content += text;
-  }
+  static constexpr std::array<std::string_view, 1> kTypes = {"text"};
+  if (required || message.find("content") != nullptr) read_text_parts(message, "content", kTypes, content);
 }
 
 void read_messages(Fields& fields, std::vector<Message>& messages) {

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "accelerate/base/fnv1a.h"
 #include "accelerate/base/json.h"
 #include "accelerate/serve/base64.h"
 #include "accelerate/serve/openai_logprobs.h"
@@ -70,13 +71,6 @@ Json delta_json(const ToolCallDelta& delta) {
   out["type"] = "function";
   out["function"]["name"] = delta.name;
   return out;
-}
-
-// FNV-1a: a fingerprint needs to differ, not to resist anybody.
-uint64_t fnv1a(std::string_view text) {
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  return hash;
 }
 
 Json model_object(const EndpointInfo& info) {

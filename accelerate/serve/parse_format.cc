@@ -1,38 +1,26 @@
 #include "accelerate/serve/parse_format.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
 
 namespace accelerate {
 namespace {
 
-constexpr size_t kNameMax = 64;  // as OpenAI has it
-
-bool is_name(std::string_view name) {
-  constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
-  return !name.empty() && name.size() <= kNameMax && name.find_first_not_of(kAllowed) == std::string_view::npos;
-}
-
-// The schema itself is the engine's to judge.
-void read_json_schema(Fields& format, std::string_view body, std::optional<Grammar>& grammar) {
-  const Json* value = format.find("json_schema");
-  const std::string path = format.path("json_schema");
-  if (value == nullptr) return format.fail(missing_parameter(path));
-  if (!value->is_object()) return format.fail(invalid_type(path, "an object", *value));
-  Fields fields(*value, path + ".");
+// The name, the strictness and the schema of a json_schema; the schema itself is the engine's to judge.
+void read_json_schema(Fields& fields, std::string_view text, std::optional<Grammar>& grammar) {
   std::string name, description;
   bool strict = false;
   fields.string("name", name);
   if (fields.find("name") == nullptr) fields.fail(missing_parameter(fields.path("name")));
-  else if (!is_name(name)) fields.fail(invalid_value(fields.path("name"), "is 1 to 64 of a-z, A-Z, 0-9, _ and -", fmt::format("\"{}\"", name.substr(0, kNameMax + 1))));
+  else if (!is_api_name(name)) {
+    fields.fail(invalid_value(fields.path("name"), fmt::format("is 1 to {} of a-z, A-Z, 0-9, _ and -", kNameCharactersMax),
+                              fmt::format("\"{}\"", name.substr(0, kNameCharactersMax + 1))));
+  }
   fields.string("description", description);
   fields.boolean("strict", strict);
   const Json* schema = fields.find("schema");
   if (schema == nullptr) fields.fail(missing_parameter(fields.path("schema")));
   else if (!schema->is_object()) fields.fail(invalid_type(fields.path("schema"), "an object", *schema));
-  if (fields.problem()) return format.fail(*fields.problem());
-  grammar = Grammar{Grammar::Kind::kJsonSchema, std::string(json_member_text(body, {"response_format", "json_schema", "schema"}))};
+  if (!fields.problem()) grammar = Grammar{Grammar::Kind::kJsonSchema, std::string(json_member_text(text, {"schema"}))};
 }
 
 void read_response_format(Fields& fields, std::string_view body, std::optional<Grammar>& grammar) {
@@ -40,14 +28,7 @@ void read_response_format(Fields& fields, std::string_view body, std::optional<G
   if (value == nullptr) return;
   if (!value->is_object()) return fields.fail(invalid_type("response_format", "an object", *value));
   Fields format(*value, "response_format.");
-  std::string type;
-  format.string("type", type);
-  if (format.find("type") == nullptr) format.fail(missing_parameter("response_format.type"));
-  else if (type == "json_object") grammar = Grammar{Grammar::Kind::kJsonSchema, R"({"type":"object"})"};
-  else if (type == "json_schema") read_json_schema(format, body, grammar);
-  else if (type != "text" && !format.problem()) {
-    format.fail(invalid_value("response_format.type", "is \"text\", \"json_object\" or \"json_schema\"", fmt::format("\"{}\"", type.substr(0, 40))));
-  }
+  read_format_object(format, json_member_text(body, {"response_format"}), "json_schema", grammar);
   if (format.problem()) fields.fail(*format.problem());
 }
 
@@ -79,6 +60,28 @@ void read_grammar(Fields& fields, std::string_view body, std::optional<Grammar>&
 }
 
 }  // namespace
+
+void read_format_object(Fields& format, std::string_view text, std::string_view inside, std::optional<Grammar>& grammar) {
+  std::string type;
+  format.string("type", type);
+  if (format.find("type") == nullptr) return format.fail(missing_parameter(format.path("type")));
+  if (type == "text" || format.problem()) return;
+  if (type == "json_object") {
+    grammar = Grammar{Grammar::Kind::kJsonSchema, R"({"type":"object"})"};
+  } else if (type != "json_schema") {
+    format.fail(invalid_value(format.path("type"), "is \"text\", \"json_object\" or \"json_schema\"", fmt::format("\"{}\"", type.substr(0, 40))));
+  } else if (inside.empty()) {
+    read_json_schema(format, text, grammar);
+  } else {
+    const Json* value = format.find(inside);
+    const std::string path = format.path(inside);
+    if (value == nullptr) return format.fail(missing_parameter(path));
+    if (!value->is_object()) return format.fail(invalid_type(path, "an object", *value));
+    Fields schema(*value, path + ".");
+    read_json_schema(schema, json_member_text(text, {inside}), grammar);
+    if (schema.problem()) format.fail(*schema.problem());
+  }
+}
 
 void read_format(Fields& fields, std::string_view body, std::optional<Grammar>& grammar) {
   std::optional<Grammar> formatted, extended;

@@ -20,4 +20,8 @@ namespace accelerate {
 /// `body` is the text of the object that `fields` reads. Problems go to `fields`; whether a grammar can be enforced the engine says.
 void read_format(Fields& fields, std::string_view body, std::optional<Grammar>& grammar);
 
+/// The object that names a format by its "type", and its `text`: response_format, whose schema stands `inside` of its "json_schema",
+/// or text.format of /v1/responses, where it stands in the object itself (empty). Problems go to `format`.
+void read_format_object(Fields& format, std::string_view text, std::string_view inside, std::optional<Grammar>& grammar);
+
 }  // namespace accelerate

@@ -12,8 +12,6 @@ namespace {
 
 constexpr int64_t kCountMax = std::numeric_limits<int32_t>::max();
 
-bool is_false(const Json& value) { return value.is_boolean() && !value.get<bool>(); }
-
 constexpr std::array kRerankRefusals = {
     Refusal{"max_chunks_per_doc", nullptr, "a document is one piece; 'max_tokens_per_doc' or 'truncate' cut it"},
     Refusal{"rank_fields", nullptr, "a document is a text"},

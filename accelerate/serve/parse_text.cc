@@ -10,9 +10,6 @@
 namespace accelerate {
 namespace {
 
-bool is_false(const Json& value) { return value.is_boolean() && !value.get<bool>(); }
-bool is_empty(const Json& value) { return (value.is_array() || value.is_object()) && value.empty(); }
-
 constexpr std::array kTemplateRefusals = {
     Refusal{"chat_template", nullptr, "the model's own template is used"},
     Refusal{"chat_template_kwargs", is_empty, "the template gets messages and tools only"},

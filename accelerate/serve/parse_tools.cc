@@ -1,6 +1,5 @@
 #include "accelerate/serve/parse_tools.h"
 
-#include <algorithm>
 #include <set>
 
 #include <fmt/format.h>
@@ -10,14 +9,6 @@
 
 namespace accelerate {
 namespace {
-
-constexpr size_t kNameCharactersMax = 64;
-
-bool is_name(std::string_view name) {
-  return !name.empty() && name.size() <= kNameCharactersMax && std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-';
-  });
-}
 
 void read_choice(Fields& fields, ToolOptions& tools) {
   const Json* choice = fields.find("tool_choice");
@@ -59,7 +50,7 @@ Tool read_function(Fields& fields, const OrderedJson& function, const std::strin
   Fields inner(plain, path + ".");
   inner.string("name", tool.name);
   if (inner.find("name") == nullptr) inner.fail(missing_parameter(path + ".name"));
-  else if (!is_name(tool.name)) {
+  else if (!is_api_name(tool.name)) {
     inner.fail(invalid_value(path + ".name", fmt::format("is 1 to {} of a-zA-Z0-9_-", kNameCharactersMax), fmt::format("\"{}\"", tool.name.substr(0, 80))));
   }
   inner.string("description", tool.description);

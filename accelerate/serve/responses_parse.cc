@@ -9,6 +9,7 @@
 #include "accelerate/base/limits.h"
 #include "accelerate/engine/tool_answer.h"
 #include "accelerate/serve/json_body.h"
+#include "accelerate/serve/parse_format.h"
 #include "accelerate/serve/parse_tools.h"
 
 namespace accelerate {
@@ -17,7 +18,6 @@ namespace {
 constexpr int64_t kTokensMax = std::numeric_limits<int32_t>::max();
 constexpr size_t kMetadataMax = 16;  // as OpenAI has it
 
-bool is_false(const Json& value) { return value == false; }
 bool is_disabled(const Json& value) { return value == "disabled"; }
 bool asks_no_reasoning(const Json& value) {
   if (!value.is_object()) return false;
@@ -42,34 +42,7 @@ constexpr std::array kRefusals = {
     Refusal{"service_tier", is_plain_tier, "there is one"},
 };
 
-// A string, or parts of text.
-void read_text(Fields& item, std::string_view name, std::string& text) {
-  const Json* value = item.find(name);
-  if (value == nullptr) return item.fail(missing_parameter(item.path(name)));
-  if (value->is_string()) {
-    text = value->get<std::string>();
-    return;
-  }
-  if (!value->is_array()) return item.fail(invalid_type(item.path(name), "a string or a list of parts", *value));
-  for (size_t i = 0; i < value->size(); ++i) {
-    const std::string path = fmt::format("{}[{}]", item.path(name), i);
-    const Json& entry = (*value)[i];
-    if (!entry.is_object()) return item.fail(invalid_type(path, "an object", entry));
-    Fields part(entry, path + ".");
-    std::string type, words;
-    part.string("type", type);
-    if (part.problem()) return item.fail(*part.problem());
-    if (type != "input_text" && type != "output_text" && type != "text" && type != "refusal") {
-      return item.fail({.message = fmt::format("[openai] '{}.type' is text for the models here; got \"{}\"", path, type.substr(0, 40)),
-                        .param = path + ".type", .code = "invalid_value"});
-    }
-    const std::string_view member = type == "refusal" ? "refusal" : "text";
-    part.string(member, words);
-    if (part.find(member) == nullptr) part.fail(missing_parameter(part.path(member)));
-    if (part.problem()) return item.fail(*part.problem());
-    text += words;
-  }
-}
+constexpr std::array<std::string_view, 4> kTextTypes = {"input_text", "output_text", "text", "refusal"};
 
 void read_message(Fields& item, std::vector<Message>& messages) {
   Message message;
@@ -79,7 +52,7 @@ void read_message(Fields& item, std::vector<Message>& messages) {
   if (!item.problem() && std::find(kRoles.begin(), kRoles.end(), message.role) == kRoles.end()) {
     item.fail(invalid_value(item.path("role"), "is system, developer, user or assistant", fmt::format("\"{}\"", message.role.substr(0, 40))));
   }
-  read_text(item, "content", message.content);
+  read_text_parts(item, "content", kTextTypes, message.content);
   if (message.role == "developer") message.role = "system";  // OpenAI's newer word for it; templates know the old one
   messages.push_back(std::move(message));
 }
@@ -107,7 +80,7 @@ void read_call_output(Fields& item, std::vector<Message>& messages) {
   if (!item.problem() && std::none_of(messages.begin(), messages.end(), asked)) {
     item.fail(invalid_value(item.path("call_id"), "is that of a function_call before it", fmt::format("\"{}\"", message.tool_call_id.substr(0, 80))));
   }
-  read_text(item, "output", message.content);
+  read_text_parts(item, "output", kTextTypes, message.content);
   messages.push_back(std::move(message));
 }
 
@@ -178,7 +151,7 @@ void read_response_tools(Fields& fields, const OrderedJson& ordered, ToolOptions
 }
 
 // text.format: {"type": "text"}, {"type": "json_object"}, {"type": "json_schema", "name", "schema", "strict"}.
-void read_text_format(Fields& fields, const OrderedJson& ordered, std::optional<Grammar>& grammar) {
+void read_text_format(Fields& fields, std::string_view body, std::optional<Grammar>& grammar) {
   const Json* text = fields.find("text");
   if (text == nullptr) return;
   if (!text->is_object()) return fields.fail(invalid_type("text", "an object", *text));
@@ -189,20 +162,7 @@ void read_text_format(Fields& fields, const OrderedJson& ordered, std::optional<
   if (format == nullptr) return;
   if (!format->is_object()) return fields.fail(invalid_type("text.format", "an object", *format));
   Fields form(*format, "text.format.");
-  std::string type, name;
-  form.string("type", type);
-  if (type == "json_object") {
-    grammar = Grammar{Grammar::Kind::kJsonSchema, R"({"type":"object"})"};
-  } else if (type == "json_schema") {
-    form.string("name", name);
-    if (name.empty()) form.fail(missing_parameter("text.format.name"));
-    const Json* schema = form.find("schema");
-    if (schema == nullptr) form.fail(missing_parameter("text.format.schema"));
-    else if (!schema->is_object()) form.fail(invalid_type("text.format.schema", "an object", *schema));
-    else grammar = Grammar{Grammar::Kind::kJsonSchema, dump_ordered_json(ordered["text"]["format"]["schema"])};
-  } else if (type != "text") {
-    form.fail(invalid_value("text.format.type", "is text, json_object or json_schema", fmt::format("\"{}\"", type.substr(0, 40))));
-  }
+  read_format_object(form, json_member_text(body, {"text", "format"}), "", grammar);
   if (form.problem()) fields.fail(*form.problem());
 }
 
@@ -273,7 +233,6 @@ Parsed<ResponsesRequest> parse_responses(std::string_view text) {
   Fields fields(*body);
   ResponsesRequest out;
   Request& request = out.request;
-  SamplingOptions& sampling = request.sampling;
   fields.string("model", out.model);
   if (out.model.empty()) fields.fail(missing_parameter("model"));
   std::string instructions;
@@ -281,17 +240,9 @@ Parsed<ResponsesRequest> parse_responses(std::string_view text) {
   read_input(fields, request.messages);
   put_instructions(instructions, request.messages);
   fields.integer("max_output_tokens", {.low = 1, .high = kTokensMax}, request.max_tokens);
-  fields.number("temperature", {.low = 0, .high = 2}, sampling.temperature);
-  fields.number("top_p", {.low = 0, .high = 1}, sampling.top_p);
-  // OpenAI takes 0, the native type does not: the smallest float keeps exactly the likeliest token, as 0 would.
-  if (sampling.top_p == 0) sampling.top_p = std::numeric_limits<float>::min();
-  fields.number("min_p", {.low = 0, .high = 1}, sampling.min_p);
-  std::optional<uint32_t> top_k;
-  fields.integer("top_k", {.low = 0, .high = kTokensMax}, top_k);
-  sampling.top_k = top_k.value_or(0);
-  fields.seed("seed", sampling.seed);
+  read_sampling(fields, request.sampling);
   read_response_tools(fields, *ordered, request.tools);
-  read_text_format(fields, *ordered, request.grammar);
+  read_text_format(fields, text, request.grammar);
   read_include(fields, request);
   check_metadata(fields);
   fields.boolean("stream", out.stream);

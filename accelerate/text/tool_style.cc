@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "accelerate/base/fnv1a.h"
 #include "accelerate/base/random_id.h"
 
 namespace accelerate {
@@ -55,9 +56,8 @@ std::string make_tool_call_id(ToolStyle style) { return is_mistral(style) ? rand
 std::string fitted_tool_call_id(ToolStyle style, std::string_view id) {
   if (!is_mistral(style)) return std::string(id);
   if (id.size() == kMistralIdCharacters && std::all_of(id.begin(), id.end(), is_alphanumeric)) return std::string(id);
-  // FNV-1a: the ids of one conversation need to differ and to meet their answers again, no more. 9 digits of base 36 hold 46 bits.
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (const char c : id) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  // The ids of one conversation need to differ and to meet their answers again, no more. 9 digits of base 36 hold 46 bits.
+  uint64_t hash = fnv1a(id);
   std::string fitted;
   for (size_t i = 0; i < kMistralIdCharacters; ++i, hash /= 36) fitted += "0123456789abcdefghijklmnopqrstuvwxyz"[hash % 36];
   return fitted;

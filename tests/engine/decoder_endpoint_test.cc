@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "accelerate/base/limits.h"
 #include "tests/engine/fixture_model.h"
 
 namespace accelerate {
@@ -231,6 +232,32 @@ TEST_F(DecoderEndpointTest, NoTokensAtAllIsThePromptComputed) {
   const auto echoed = endpoint->generate(request);
   ASSERT_TRUE(echoed.ok()) << to_string(echoed.error());
   EXPECT_EQ(read_all(**echoed), *endpoint->detokenize(some_tokens(5)));
+}
+
+TEST_F(DecoderEndpointTest, WhatIsTurnedAwayOrBreaksIsCounted) {
+  auto program = counting();
+  program->step_time = std::chrono::seconds(1);
+  auto endpoint = make(std::move(program));
+  std::vector<std::shared_ptr<Stream>> waiting;
+  size_t refusals = 0;
+  while (refusals == 0 && waiting.size() < 2 * limits::kQueuedRequestsMax) {
+    const auto stream = endpoint->generate(of_tokens(1, 1));
+    if (stream) waiting.push_back(*stream);
+    else ++refusals;
+  }
+  EXPECT_EQ(endpoint->stats().rejected, 1u);
+  EXPECT_EQ(endpoint->stats().requests, waiting.size());
+  EXPECT_FALSE(endpoint->check_health()) << "the queue is full";
+  EXPECT_EQ(endpoint->stats().rejected, 1u) << "a canary is nobody's request";
+  endpoint->close();
+  EXPECT_EQ(endpoint->stats().cancelled, waiting.size());
+  program = counting();
+  program->step_error = Error{ErrorCode::kInternal, "[test] broken"};
+  endpoint = make(std::move(program));
+  const auto broken = endpoint->generate(of_tokens(1, 1));
+  ASSERT_TRUE(broken.ok());
+  read_all(**broken);
+  EXPECT_EQ(endpoint->stats().failed, 1u);
 }
 
 TEST_F(DecoderEndpointTest, APromptSeenBeforeIsCounted) {

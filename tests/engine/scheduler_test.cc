@@ -320,6 +320,16 @@ TEST(Scheduler, AClientWithManyRequestsDoesNotKeepOthersWaiting) {
   EXPECT_LE(done, 2) << "the one that ran when it came, and at most one more";
 }
 
+TEST(Scheduler, WhoCanGetNoSlotAtAllIsToldSo) {
+  CountingDecoder program;
+  program.limits_value.slots_max = 1;
+  ASSERT_TRUE(program.open().ok());  // somebody else's, for ever
+  Scheduler scheduler(program);
+  const Outcome outcome = ask(scheduler, {1}, 5).get();
+  ASSERT_TRUE(outcome.error);
+  EXPECT_EQ(outcome.error->code, ErrorCode::kResourceExhausted);
+}
+
 TEST(Scheduler, CountsWhatItDoes) {
   CountingDecoder program;
   Scheduler scheduler(program);

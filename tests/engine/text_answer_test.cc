@@ -356,6 +356,17 @@ TEST_F(TextAnswerTest, AnEchoComesFirstWithWhatTheModelThoughtOfIt) {
   EXPECT_EQ(stream_->result()->finish_reason, FinishReason::kLength);
 }
 
+// Rendering, tokenizing and compiling a grammar come before there is an answer, and count for the client.
+TEST_F(TextAnswerTest, TheFirstTokenCountsFromTheCall) {
+  stream_ = std::make_shared<Stream>();
+  TextAnswer one({.stream = stream_, .tokenizer = tokenizer_, .shaper = LogitShaper({}, {}), .sampler = Sampler({.temperature = 0}, 1),
+                  .stop = *StopMatcher::create({}), .tokens_max = 5, .called = std::chrono::steady_clock::now() - std::chrono::seconds(3), .reply = {}});
+  one.started(0);
+  feed(one, {end_});
+  EXPECT_GE(stream_->result()->ttft_ms, 3000);
+  EXPECT_LT(stream_->result()->queue_ms, 1000);
+}
+
 TEST_F(TextAnswerTest, WhatWasCachedIsUsage) {
   TextAnswer one = answer({});
   one.started(2);

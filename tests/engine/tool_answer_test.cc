@@ -31,6 +31,17 @@ TEST_F(ToolAnswerTest, NothingWithoutTools) {
   EXPECT_FALSE(plan()->has_value());
 }
 
+TEST_F(ToolAnswerTest, ParametersThatAreNoSchemaAreRefused) {
+  for (const char* parameters : {"[1]", "{\"type\":", "x"}) {
+    request_.tools.tools[0].parameters = parameters;
+    const auto refused = plan();
+    ASSERT_FALSE(refused) << parameters;
+    EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+  }
+  request_.tools.tools[0].parameters = "";  // any object
+  EXPECT_TRUE(plan());
+}
+
 TEST_F(ToolAnswerTest, AGrammarWhereOneIsNeeded) {
   EXPECT_FALSE((*plan())->grammar) << "auto, not strict: nothing is enforced";
   request_.tools.tools[0].strict = true;

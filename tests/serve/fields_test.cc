@@ -64,6 +64,13 @@ TEST(Fields, WrongTypesNameTheParameter) {
   EXPECT_THAT(problem_of([&](Fields& f) { f.integer("exp", {.low = 0, .high = 9999}, integer); }).message, HasSubstr("a decimal number"));
 }
 
+TEST(Fields, NamesAreOpenAis) {
+  for (const std::string& name : {std::string("get_weather-2"), std::string(kNameCharactersMax, 'a')}) EXPECT_TRUE(is_api_name(name)) << name;
+  for (const std::string& name : {std::string(), std::string("two words"), std::string("f()"), std::string("\xc3\xa9"), std::string(kNameCharactersMax + 1, 'a')}) {
+    EXPECT_FALSE(is_api_name(name)) << name;
+  }
+}
+
 TEST(Fields, RangesAreChecked) {
   float number = 0;
   std::optional<uint32_t> integer;
