@@ -28,7 +28,7 @@ struct CpuInfo {
   uint32_t cores_physical = 1;
   std::vector<uint32_t> affinity;        // CPUs this process may run on
   double quota = 0;                      // cgroup CPU quota in cores; 0 = none
-  uint32_t threads_usable = 1;           // min(affinity, max(1, floor(quota)))
+  uint32_t threads_usable = 1;           // min(affinity, max(1, round(quota)))
   uint64_t l1d_bytes = 0, l2_bytes = 0, l3_bytes = 0;  // per instance
   uint64_t memory_bytes = 0;             // physical
   uint64_t memory_limit_bytes = 0;       // cgroup; 0 = none

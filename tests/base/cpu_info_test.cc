@@ -29,8 +29,10 @@ TEST(CpuInfo, ThreadsUsableObeysAffinityAndQuota) {
   const CpuInfo cpu = cpu_info();
   EXPECT_EQ(cpu.threads_usable, threads_usable_of(cpu.affinity.size(), cpu.quota));
   EXPECT_EQ(threads_usable_of(8, 0), 8u);
-  EXPECT_EQ(threads_usable_of(8, 3.9), 3u);
-  EXPECT_EQ(threads_usable_of(2, 1.5), 1u) << "two spinning threads would be throttled together";
+  EXPECT_EQ(threads_usable_of(8, 3.9), 4u);
+  EXPECT_EQ(threads_usable_of(8, 3.4), 3u);
+  EXPECT_EQ(threads_usable_of(2, 1.5), 2u) << "throttled together, but not slower than one in anything";
+  EXPECT_EQ(threads_usable_of(2, 1.2), 1u) << "two would decode a fifth slower";
   EXPECT_EQ(threads_usable_of(2, 0.1), 1u);
   EXPECT_EQ(threads_usable_of(2, 64), 2u);
   EXPECT_EQ(threads_usable_of(2, 1e18), 2u);
