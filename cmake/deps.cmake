@@ -5,6 +5,7 @@ find_package(spdlog REQUIRED)
 find_package(OpenSSL REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
+find_package(SQLite3 REQUIRED)
 find_package(Boost 1.81 REQUIRED)
 add_library(tomlplusplus INTERFACE)  # header only; Debian's package has no usable CMake config
 if(ACC_TESTS)

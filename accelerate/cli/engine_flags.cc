@@ -44,6 +44,8 @@ void add_engine_flags(CLI::App& app, EngineFlags& flags) {
   app.add_option("--hardware", flags.hardware, "auto, or a name that `devices` lists")->type_name("NAME");
   app.add_option("--precision", flags.precision, "default: the fastest that stays right; exact: float32 activations and KV")
       ->check(CLI::IsMember({"default", "exact"}))->type_name("WORD");
+  app.add_option("--parity", flags.parity, "on: compare with the float32 reference before the first use, once; off: serve unproven")
+      ->check(CLI::IsMember({"on", "off"}))->type_name("WORD");
   app.add_flag("--no-pull", flags.no_pull, "Do not fetch a model of the catalog that is not here yet: fail instead");
 }
 
@@ -71,6 +73,7 @@ Result<OpenOptions> open_options(const EngineFlags& flags) {
   OpenOptions options;
   options.hardware = flags.hardware;
   options.compile.precision = flags.precision == "exact" ? Precision::kExact : Precision::kDefault;
+  options.parity = flags.parity == "off" ? ParityMode::kOff : ParityMode::kOn;
   options.compile.deterministic = flags.deterministic;
   options.reuse_prefixes = !flags.no_prefix_cache;
   options.compile.threads = flags.threads;

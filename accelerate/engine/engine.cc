@@ -13,7 +13,9 @@
 #include "accelerate/core/graph.h"
 #include "accelerate/engine/endpoints.h"
 #include "accelerate/engine/hardware.h"
+#include "accelerate/engine/parity_gate.h"
 #include "accelerate/engine/planner.h"
+#include "accelerate/engine/records.h"
 #include "accelerate/formats/model_id.h"
 #include "accelerate/formats/open.h"
 #include "accelerate/models/families.h"
@@ -66,6 +68,22 @@ void count_flops(const Graph& graph, ModelDescription& description) {
   }
 }
 
+std::string_view version_of(const PlanEntry& entry, std::span<const ProbedBackend> probed) {
+  for (const ProbedBackend& backend : probed) {
+    if (backend.backend != entry.backend) continue;
+    for (const Verdict& verdict : backend.verdicts) {
+      if (verdict.hardware == entry.hardware) return verdict.version;
+    }
+  }
+  return {};
+}
+
+ParityRequest parity_request(const Engine& engine, std::shared_ptr<const Model> model, const std::string& name, const PlanEntry& entry,
+                             const CompileOptions& compile, std::span<const ProbedBackend> probed) {
+  return {.model = std::move(model), .name = name, .target = to_string(entry.target), .backend_version = std::string(version_of(entry, probed)),
+          .compile = compile, .threads = engine.context().threads, .backends = probed, .records = [&engine] { return engine.records(); }, .cache = {}};
+}
+
 std::string describe_tokenizer(const Model& model) {
   if (!model.tokenizer) return "none";
   if (!model.tokenizer->tokenizer_json.empty()) return "tokenizer.json";
@@ -85,6 +103,8 @@ struct Engine::State {
   mutable std::mutex probe_mutex;                                  // apart: a probe takes seconds, find() may not wait for it
   mutable std::vector<ProbedBackend> probed;                       // guarded by probe_mutex
   mutable std::atomic<bool> probe_wanted{true};                    // at first, and when a backend's devices changed
+  mutable std::once_flag records_once;
+  mutable std::unique_ptr<Records> records;                        // by records_once; null where the file can not be used
 
   std::vector<ProbedBackend> probe(Deadline deadline) const {
     std::lock_guard lock(probe_mutex);
@@ -145,8 +165,12 @@ Result<std::shared_ptr<Endpoint>> Engine::open(const std::string& word, const Op
                                              refusal.message)};
     }
     std::shared_ptr<const Model> model = std::move(opened.model);
+    ParityGate gate(parity_request(*this, model, opened.name, *best, compile, probed));
+    if (options.parity == ParityMode::kOn) ACC_TRY_VOID(gate.prepare(progress));  // before: the reference never stands beside the candidate
     ACC_TRY(Compiled compiled, best->backend->compile(model, best->target.device, compile, progress));
     for (const std::string& line : compiled.report) log_info(opened.name + ": " + line);
+    if (options.parity == ParityMode::kOn) ACC_TRY_VOID(gate.check(*compiled.program, progress));
+    else log_warning(fmt::format("{} on {} was not compared with the reference: --parity off", opened.name, to_string(best->target)));
     ACC_TRY(std::shared_ptr<Endpoint> endpoint,
             make_endpoint({.model = model, .program = std::move(compiled.program), .name = opened.name,
                            .path = opened.location.path, .target = to_string(best->target), .started = start,
@@ -247,6 +271,15 @@ std::vector<Verdict> Engine::hardware(Deadline deadline) const {
     if (verdicts.size() == before) verdicts.push_back(detect_unserved(name.name));
   }
   return verdicts;
+}
+
+Records* Engine::records() const {
+  std::call_once(state_->records_once, [this] {
+    Result<std::unique_ptr<Records>> opened = Records::open({});
+    if (opened) state_->records = *std::move(opened);
+    else log_warning("nothing is remembered of measurements and proofs: " + opened.error().message);
+  });
+  return state_->records.get();
 }
 
 const BackendContext& Engine::context() const { return state_->context; }

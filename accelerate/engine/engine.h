@@ -31,11 +31,15 @@ struct EngineOptions {
   uint64_t memory_bytes = 0;    // budget of all models together; 0 = what the machine and its cgroup allow
 };
 
+/// Whether a target is compared with the reference before it serves (engine/parity_gate.h).
+enum class ParityMode : uint8_t { kOn, kOff };
+
 struct OpenOptions {
   CompileOptions compile;
   std::string hardware = "auto";  // a name of engine/hardware.h
   std::string name;               // what clients call it; empty = alias or file name
   std::string chat_template;      // Jinja text instead of the model's own
+  ParityMode parity = ParityMode::kOn;
   bool reuse_prefixes = true;     // keep the KV of what was computed for prompts that begin alike
 };
 
@@ -54,6 +58,8 @@ struct ModelDescription {
   double flops_per_token = 0;         // of the linear layers, the logits not counted: 2 x weights
   double flops_per_logits = 0;        // of one row of logits
 };
+
+class Records;
 
 class Engine {
  public:
@@ -75,6 +81,8 @@ class Engine {
   /// One verdict per hardware name of engine/hardware.h, in priority order, within `deadline`.
   std::vector<Verdict> hardware(Deadline deadline) const;
   const BackendContext& context() const;
+  /// What was measured and proven here; opened at the first call. Null where the file can not be used, which the log says once.
+  Records* records() const;
   /// What the open models leave of EngineOptions::memory_bytes, at least 1; 0 = there is no budget.
   uint64_t memory_left() const;
 

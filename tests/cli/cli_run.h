@@ -45,6 +45,8 @@ class CliTest : public ::testing::Test {
  protected:
   TemporaryFolder home_;
   ScopedEnvironment config_{"XDG_CONFIG_HOME", (home_ / "config").string()};
+  ScopedEnvironment state_{"XDG_STATE_HOME", (home_ / "state").string()};
+  ScopedEnvironment cache_{"XDG_CACHE_HOME", (home_ / "cache").string()};
   ScopedEnvironment models_{"IPFS_ACCELERATE_MODELS", (home_ / "models").string()};
 };
 

@@ -1,0 +1,352 @@
+#include "accelerate/engine/parity_gate.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "accelerate/base/log.h"
+#include "accelerate/core/graph.h"
+#include "accelerate/engine/fingerprint.h"
+#include "accelerate/formats/model_id.h"
+
+namespace accelerate {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::string_view kReferenceBackend = "cpu";
+constexpr uint32_t kReferenceContext = 128;  // the longest sequence of the probe
+
+// Every bound is some ten times what right programs were measured at (docs/choosing.md), and far below what the committed
+// faults give. Weights that are made smaller differ by what was rounded away, which no arithmetic gets back.
+constexpr ParityBounds kBounds[] = {
+    {"exact", 1e-4, 1e-5, 0.95, "float32 throughout: only the order of sums differs"},
+    {"own", 2e-2, 2e-2, 0.85, "bf16 activations (2^-9 a rounding) and an f16 KV cache on the file's own weights"},
+    {"F32", 2e-2, 2e-2, 0.85, "as the file's own weights"},
+    {"BF16", 3e-2, 2e-2, 0.85, "8 bits of mantissa"},
+    {"F16", 2e-2, 2e-2, 0.85, "11 bits of mantissa"},
+    {"Q8_0", 3e-2, 2e-2, 0.85, "8 bits in blocks of 32: relative error of a weight about 0.4 %"},
+    {"Q6_K", 5e-2, 4e-2, 0.8, "6 bits: about 1.6 %"},
+    {"Q4_K", 0.35, 0.15, 0.55, "4 bits with offsets: about 6 %"},
+    {"Q4_1", 0.35, 0.15, 0.55, "4 bits with offsets: about 6 %"},
+    {"Q4_0", 0.5, 0.2, 0.5, "4 bits without offsets: about 8 %"},
+};
+
+std::string upper(std::string text) {
+  for (char& c : text) c = static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
+  return text;
+}
+
+const ParityBounds& bounds_named(std::string_view name) {
+  for (const ParityBounds& bounds : kBounds) {
+    if (bounds.name == name) return bounds;
+  }
+  return bounds_named("Q4_0");  // whatever else a backend makes of weights: nothing wider exists
+}
+
+StepControl control_of(const std::atomic<bool>& stop) { return {.deadline = {}, .stop = &stop}; }
+
+// Which of the bounds is broken; empty = none. A NaN breaks every comparison below.
+std::string broken_bound(const LogitsComparison& n, const ParityBounds& bounds, bool logits) {
+  if (logits && !(n.kl_mean <= bounds.kl_mean_max)) return fmt::format("mean KL {:.3g} over {:.3g}", n.kl_mean, bounds.kl_mean_max);
+  if (logits && n.top1_agreement < bounds.top1_agreement_min) {
+    return fmt::format("top-1 agreement {:.1f} % under {:.1f} %", 100 * n.top1_agreement, 100 * bounds.top1_agreement_min);
+  }
+  if (!(n.cosine_distance_max <= bounds.cosine_distance_max)) return fmt::format("cosine distance {:.3g} over {:.3g}", n.cosine_distance_max, bounds.cosine_distance_max);
+  return {};
+}
+
+// Rows of one way and of all ways, against one block of the reference.
+class BlockComparison {
+ public:
+  BlockComparison(const ParityBlock& block, bool as_one) : block_(block), as_one_(as_one) {}
+  void add(std::string_view way, size_t sequence, size_t position, std::span<const float> values) {
+    const std::span<const float> expected = block_.row(sequence, position);
+    if (expected.size() != values.size()) {
+      mismatch_ = true;
+      return;
+    }
+    if (!as_one_) {
+      ways_[std::string(way)].add(expected, values);
+      all_.add(expected, values);
+      return;
+    }
+    // Scores of few labels say little one by one: those of all inputs are one vector.
+    auto& [ours, theirs] = gathered_[std::string(way)];
+    theirs.insert(theirs.end(), expected.begin(), expected.end());
+    ours.insert(ours.end(), values.begin(), values.end());
+  }
+  void finish() {
+    for (const auto& [way, pair] : gathered_) {
+      ways_[way].add(pair.second, pair.first);
+      all_.add(pair.second, pair.first);
+    }
+  }
+  bool mismatch() const { return mismatch_; }
+  const std::map<std::string, LogitsComparator>& ways() const { return ways_; }
+  LogitsComparison all() const { return all_.result(); }
+
+ private:
+  const ParityBlock& block_;
+  bool as_one_, mismatch_ = false;
+  std::map<std::string, LogitsComparator> ways_;
+  std::map<std::string, std::pair<std::vector<float>, std::vector<float>>> gathered_;
+  LogitsComparator all_;
+};
+
+void judge(const BlockComparison& comparison, const ParityBlock& block, const ParityBounds& bounds, ParityVerdict& verdict) {
+  const bool logits = block.output == "logits";
+  const LogitsComparison all = comparison.all();
+  LogitsComparison& numbers = verdict.numbers;
+  if (logits) numbers = all;
+  else numbers.rows += all.rows, numbers.cosine_distance_max = std::max(numbers.cosine_distance_max, all.cosine_distance_max);
+  const auto fail = [&](std::string reason) {
+    verdict.state = ParityVerdict::State::kFail;
+    if (verdict.reason.empty()) verdict.reason = std::move(reason);
+  };
+  if (comparison.mismatch()) return fail(fmt::format("{} of another size than the reference's {} columns", block.output, block.columns));
+  if (all.rows == 0) return fail(fmt::format("no row of {} could be compared", block.output));
+  for (const auto& [way, comparator] : comparison.ways()) {
+    const std::string broken = broken_bound(comparator.result(), bounds, logits);
+    if (!broken.empty()) return fail(fmt::format("{}: {} of {} rows of {} ({})", way, broken, comparator.result().rows, block.output, bounds.reason));
+  }
+}
+
+Result<void> run_block(Program& candidate, const ParityReference& reference, const ParityBlock& block, BlockComparison& comparison,
+                       std::vector<std::string>& notes, const StepControl& control) {
+  const OnProbeRow on_row = [&](std::string_view way, size_t s, size_t p, std::span<const float> row) { comparison.add(way, s, p, row); };
+  if (auto* decoder = dynamic_cast<DecoderProgram*>(&candidate); decoder && block.output == "logits") {
+    return run_decoder_probe(*decoder, reference.probe, ParityRun::kCandidate, on_row, notes, control);
+  }
+  if (auto* encoder = dynamic_cast<EncoderProgram*>(&candidate)) {
+    for (const EncodeOutput output : compared_outputs(*encoder)) {
+      if (output_name(output) == block.output) return run_encoder_probe(*encoder, reference.probe, output, ParityRun::kCandidate, on_row, control);
+    }
+  }
+  return Error{ErrorCode::kFailedPrecondition, fmt::format("[parity] the reference has {}; got a program without it", block.output)};
+}
+
+class Stopping {  // a progress that says stop, where only a flag is looked at
+ public:
+  Stopping(Progress& progress, std::string_view what) { stop_ = !progress.update(what, 0, 0, ""); }
+  const std::atomic<bool>& flag() const { return stop_; }
+
+ private:
+  std::atomic<bool> stop_{false};
+};
+
+}  // namespace
+
+const ParityBounds& parity_bounds(const std::optional<std::string>& quantization, Precision precision) {
+  if (!quantization) return bounds_named(precision == Precision::kExact ? "exact" : "own");
+  const std::string name = upper(*quantization);
+  if (name == "INT8") return bounds_named("Q8_0");
+  if (name == "INT4") return bounds_named("Q4_0");
+  return bounds_named(name);
+}
+
+std::string_view parity_state_name(ParityVerdict::State state) {
+  switch (state) {
+    case ParityVerdict::State::kPass: return "pass";
+    case ParityVerdict::State::kFail: return "fail";
+    case ParityVerdict::State::kNoReference: return "no_reference";
+    case ParityVerdict::State::kNotApplicable: return "not_applicable";
+  }
+  return "";
+}
+
+std::string to_string(const ParityVerdict& verdict) {
+  std::string text(parity_state_name(verdict.state));
+  if (!verdict.reason.empty()) text += ": " + verdict.reason;
+  if (verdict.numbers.rows == 0) return text;
+  const LogitsComparison& n = verdict.numbers;
+  text += verdict.reason.empty() ? ": " : "; in all: ";
+  if (n.top1_agreement > 0 || n.kl_mean > 0) text += fmt::format("mean KL {:.2g}, largest {:.2g}, top-1 {:.1f} %, ", n.kl_mean, n.kl_max, 100 * n.top1_agreement);
+  return text + fmt::format("cosine distance {:.2g} over {} rows", n.cosine_distance_max, n.rows);
+}
+
+Result<ParityVerdict> compare_with_reference(Program& candidate, const ParityReference& reference, const ParityBounds& bounds,
+                                             const StepControl& control) {
+  ParityVerdict verdict{.state = ParityVerdict::State::kPass};
+  const auto start = Clock::now();
+  for (const ParityBlock& block : reference.blocks) {
+    BlockComparison comparison(block, block.output == "head");
+    const Result<void> ran = run_block(candidate, reference, block, comparison, verdict.notes, control);
+    if (!ran && (ran.error().code == ErrorCode::kCancelled || ran.error().code == ErrorCode::kDeadlineExceeded)) return ran.error();
+    if (!ran) {
+      verdict.state = ParityVerdict::State::kFail;
+      verdict.reason = ran.error().message;
+      break;
+    }
+    comparison.finish();
+    judge(comparison, block, bounds, verdict);
+  }
+  verdict.gate_s = std::chrono::duration<double>(Clock::now() - start).count();
+  return verdict;
+}
+
+std::string target_label(const std::string& target, const CompileOptions& compile) {
+  std::string label = target;
+  if (compile.precision == Precision::kExact) label += " exact";
+  if (compile.deterministic) label += " deterministic";
+  if (compile.level != CompileOptions{}.level) label += fmt::format(" level {}", compile.level);
+  return label;
+}
+
+std::string quantization_label(const Model& model, const CompileOptions& compile) {
+  return compile.quantization ? *compile.quantization : std::string(dtype_traits(model.main_dtype()).name);
+}
+
+RecordKey parity_key(const std::string& model_id, const Model& model, const std::string& target, const CompileOptions& compile,
+                     std::string_view backend_version, uint32_t threads) {
+  return {.model_id = model_id, .quantization = quantization_label(model, compile), .shape = fmt::format("probe {}", kParityProbeVersion),
+          .target = target_label(target, compile), .versions = exact_versions(backend_version), .fingerprint = device_fingerprint(),
+          .threads = compile.threads != 0 ? compile.threads : threads};
+}
+
+std::optional<ParityVerdict> parity_verdict_of(const Record& record) {
+  ParityVerdict verdict{.state = ParityVerdict::State::kPass};
+  if (record.verdict == "fail") verdict.state = ParityVerdict::State::kFail;
+  else if (record.verdict != "pass") return {};
+  const auto number = [&](const char* name) {
+    const auto found = record.samples.find(name);
+    return found == record.samples.end() || found->second.empty() ? 0.0 : found->second.front();
+  };
+  verdict.numbers = {.kl_mean = number("kl_mean"), .kl_max = number("kl_max"), .cosine_distance_max = number("cosine_distance_max"),
+                     .top1_agreement = number("top1_agreement"), .rows = static_cast<uint32_t>(std::clamp(number("rows"), 0.0, 1e9))};
+  if (verdict.state == ParityVerdict::State::kFail) verdict.reason = record.notes.empty() ? "without a reason" : record.notes.front();
+  verdict.remembered = true;
+  return verdict;
+}
+
+struct ParityGate::State {
+  ParityRequest request;
+  ParityVerdict verdict;
+  std::optional<ParityReference> reference;  // between prepare() and check()
+  RecordKey key;
+  Records* records = nullptr;
+  bool decided = false;
+
+  Error refusal() const {
+    return {ErrorCode::kFailedPrecondition,
+            fmt::format("[parity] a target serves '{}' when its numbers are the reference's; got {}{} on {}; try another --hardware, or --parity off to "
+                        "serve it all the same", request.name, to_string(verdict), verdict.remembered ? " (remembered)" : "",
+                        target_label(request.target, request.compile))};
+  }
+  void without(ParityVerdict::State state, std::string reason) {
+    verdict = {.state = state, .reason = std::move(reason), .notes = {}};
+    decided = true;
+    log_warning(fmt::format("parity of '{}' on {}: {}", request.name, request.target, to_string(verdict)));
+  }
+  const ProbedBackend* reference_backend(Device& device) const {
+    for (const ProbedBackend& probed : request.backends) {
+      if (probed.backend->about().name != kReferenceBackend) continue;
+      for (const Verdict& found : probed.verdicts) {
+        if (found.state != Verdict::State::kAvailable || found.devices.empty()) continue;
+        device = found.devices.front();
+        return &probed;
+      }
+    }
+    return nullptr;
+  }
+  std::optional<ParityVerdict> remembered() const {
+    if (!records) return {};
+    const Result<std::vector<Record>> known = records->find({.kind = "parity", .model_id = key.model_id, .quantization = key.quantization,
+                                                                     .shape = key.shape, .target = key.target, .versions = key.versions,
+                                                                     .fingerprint = key.fingerprint, .threads = key.threads});
+    if (!known) {
+      log_warning("parity verdicts can not be read: " + known.error().message);
+      return {};
+    }
+    return known->empty() ? std::nullopt : parity_verdict_of(known->front());
+  }
+  void remember() const {
+    if (!records) return;
+    Record record{.key = key, .kind = "parity", .verdict = std::string(parity_state_name(verdict.state)), .samples = {}, .notes = verdict.notes};
+    const LogitsComparison& n = verdict.numbers;
+    const std::pair<const char*, double> numbers[] = {{"kl_mean", n.kl_mean}, {"kl_max", n.kl_max}, {"cosine_distance_max", n.cosine_distance_max},
+                                                      {"top1_agreement", n.top1_agreement}, {"rows", n.rows}, {"reference_s", verdict.reference_s},
+                                                      {"gate_s", verdict.gate_s}};
+    for (const auto& [name, value] : numbers) {
+      if (std::isfinite(value)) record.samples[name] = {value};
+    }
+    if (!verdict.reason.empty()) record.notes.insert(record.notes.begin(), verdict.reason);
+    if (const Result<void> added = records->add(record); !added) log_warning("the parity verdict is not remembered: " + added.error().message);
+  }
+  Result<ParityReference> make_reference(Backend& backend, const Device& device, Progress& progress) const {
+    CompileOptions exact{.precision = Precision::kExact, .threads = request.compile.threads, .slots = 1, .memory_bytes = request.compile.memory_bytes};
+    const uint32_t context = request.model->graph ? request.model->graph->context : 0;
+    exact.context = context != 0 ? std::min(context, kReferenceContext) : kReferenceContext;
+    exact.kv_tokens = exact.context;
+    ACC_TRY(Compiled compiled, backend.compile(request.model, device, exact, progress));
+    const Stopping stopping(progress, "parity reference");
+    return compute_reference(*compiled.program, *request.model, control_of(stopping.flag()));
+  }
+};
+
+ParityGate::ParityGate(ParityRequest request) : state_(std::make_unique<State>()) { state_->request = std::move(request); }
+ParityGate::~ParityGate() = default;
+const ParityVerdict& ParityGate::verdict() const { return state_->verdict; }
+
+Result<void> ParityGate::prepare(Progress& progress) {
+  State& state = *state_;
+  Device device;
+  const ProbedBackend* backend = state.reference_backend(device);
+  if (!backend) {
+    state.without(ParityVerdict::State::kNoReference, "no backend 'cpu' to compare with");
+    return {};
+  }
+  ACC_TRY(const std::string id, compute_model_id(*state.request.model));
+  if (state.request.records) state.records = state.request.records();
+  state.key = parity_key(id, *state.request.model, state.request.target, state.request.compile, state.request.backend_version, state.request.threads);
+  if (std::optional<ParityVerdict> known = state.remembered()) {
+    state.verdict = *std::move(known);
+    state.decided = true;
+    if (state.verdict.state == ParityVerdict::State::kFail) return state.refusal();
+    log_info(fmt::format("parity of '{}' on {}: {} (remembered)", state.request.name, state.key.target, to_string(state.verdict)));
+    return {};
+  }
+  const auto start = Clock::now();
+  const ReferenceStore store(state.request.cache);
+  state.reference = store.load(id);
+  if (state.reference) return {};
+  log_info(fmt::format("parity of '{}': computing the reference, once", state.request.name));
+  Result<ParityReference> made = state.make_reference(*backend->backend, device, progress);
+  if (!made) {
+    if (made.error().code == ErrorCode::kCancelled) return made.error();
+    state.without(ParityVerdict::State::kNoReference, made.error().message);
+    return {};
+  }
+  store.save(id, *made);
+  state.reference = *std::move(made);
+  state.verdict.reference_s = std::chrono::duration<double>(Clock::now() - start).count();
+  return {};
+}
+
+Result<void> ParityGate::check(Program& candidate, Progress& progress) {
+  State& state = *state_;
+  if (state.decided) return {};
+  if (candidate.kind() != ProgramKind::kDecoder && candidate.kind() != ProgramKind::kEncoder) {
+    state.without(ParityVerdict::State::kNotApplicable, "its numbers can not be seen");
+    return {};
+  }
+  CHECK(state.reference, "prepare() before check()");
+  const Stopping stopping(progress, "parity gate");
+  const double reference_s = state.verdict.reference_s;
+  ACC_TRY(state.verdict, compare_with_reference(candidate, *state.reference, parity_bounds(state.request.compile.quantization, state.request.compile.precision),
+                                                control_of(stopping.flag())));
+  state.verdict.reference_s = reference_s;
+  state.reference.reset();
+  state.decided = true;
+  state.remember();
+  log_info(fmt::format("parity of '{}' on {}: {}; {:.1f} s for the reference, {:.1f} s for the gate", state.request.name, state.key.target,
+                       to_string(state.verdict), reference_s, state.verdict.gate_s));
+  for (const std::string& note : state.verdict.notes) log_info("parity: " + note);
+  if (state.verdict.state == ParityVerdict::State::kFail) return state.refusal();
+  return {};
+}
+
+}  // namespace accelerate
