@@ -24,10 +24,10 @@ constexpr uint32_t kReferenceContext = 128;  // the longest sequence of the prob
 // faults give. Weights that are made smaller differ by what was rounded away, which no arithmetic gets back.
 constexpr ParityBounds kBounds[] = {
     {"exact", 1e-4, 1e-5, 0.95, "float32 throughout: only the order of sums differs"},
-    {"own", 2e-2, 2e-2, 0.85, "bf16 activations (2^-9 a rounding) and an f16 KV cache on the file's own weights"},
-    {"F32", 2e-2, 2e-2, 0.85, "as the file's own weights"},
-    {"BF16", 3e-2, 2e-2, 0.85, "8 bits of mantissa"},
-    {"F16", 2e-2, 2e-2, 0.85, "11 bits of mantissa"},
+    {"own", 5e-3, 2e-2, 0.85, "bf16 activations (2^-9 a rounding) and an f16 KV cache on the file's own weights"},
+    {"F32", 5e-3, 2e-2, 0.85, "as the file's own weights"},
+    {"BF16", 1e-2, 2e-2, 0.85, "8 bits of mantissa"},
+    {"F16", 5e-3, 2e-2, 0.85, "11 bits of mantissa"},
     {"Q8_0", 3e-2, 2e-2, 0.85, "8 bits in blocks of 32: relative error of a weight about 0.4 %"},
     {"Q6_K", 5e-2, 4e-2, 0.8, "6 bits: about 1.6 %"},
     {"Q4_K", 0.35, 0.15, 0.55, "4 bits with offsets: about 6 %"},
@@ -49,12 +49,9 @@ const ParityBounds& bounds_named(std::string_view name) {
 
 StepControl control_of(const std::atomic<bool>& stop) { return {.deadline = {}, .stop = &stop}; }
 
-// Which of the bounds is broken; empty = none. A NaN breaks every comparison below.
+// Which of the bounds is broken by one way; empty = none. A NaN breaks every comparison below.
 std::string broken_bound(const LogitsComparison& n, const ParityBounds& bounds, bool logits) {
   if (logits && !(n.kl_mean <= bounds.kl_mean_max)) return fmt::format("mean KL {:.3g} over {:.3g}", n.kl_mean, bounds.kl_mean_max);
-  if (logits && n.top1_agreement < bounds.top1_agreement_min) {
-    return fmt::format("top-1 agreement {:.1f} % under {:.1f} %", 100 * n.top1_agreement, 100 * bounds.top1_agreement_min);
-  }
   if (!(n.cosine_distance_max <= bounds.cosine_distance_max)) return fmt::format("cosine distance {:.3g} over {:.3g}", n.cosine_distance_max, bounds.cosine_distance_max);
   return {};
 }
@@ -111,7 +108,11 @@ void judge(const BlockComparison& comparison, const ParityBlock& block, const Pa
   if (all.rows == 0) return fail(fmt::format("no row of {} could be compared", block.output));
   for (const auto& [way, comparator] : comparison.ways()) {
     const std::string broken = broken_bound(comparator.result(), bounds, logits);
-    if (!broken.empty()) return fail(fmt::format("{}: {} of {} rows of {} ({})", way, broken, comparator.result().rows, block.output, bounds.reason));
+    if (!broken.empty()) return fail(fmt::format("{}: {} of {} rows of {}", way, broken, comparator.result().rows, block.output));
+  }
+  // A way has as few as 6 rows, of which one near tie is 17 %: agreement is judged over all.
+  if (logits && all.top1_agreement < bounds.top1_agreement_min) {
+    fail(fmt::format("top-1 agreement {:.1f} % under {:.1f} %", 100 * all.top1_agreement, 100 * bounds.top1_agreement_min));
   }
 }
 

@@ -26,7 +26,7 @@ constexpr size_t kDecoderTokens[] = {128, 64, 24, 20, 20};
 constexpr size_t kEncoderTokens[] = {100, 64, 40, 28, 24};
 constexpr bool kFromText[] = {true, false, true, false, true};
 constexpr size_t kUnevenChunks[] = {1, 13, 3, 29, 2, 7, 9};
-constexpr size_t kPairChunks[][2] = {{7, 3}, {5, 1}};
+constexpr size_t kPairChunks[][3] = {{7, 3, 1}, {5, 3, 1}};
 
 // SplitMix64 (Steele, Lea, Flood 2014): the same numbers on every machine, which std distributions do not promise.
 class Numbers {

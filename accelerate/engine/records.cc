@@ -108,8 +108,15 @@ Result<void> check_version(const Connection& connection) {
 // Read-only first: a file of a newer version may not be touched, and turning on the write-ahead log would be that.
 Result<Connection> open_existing(const fs::path& path) {
   ACC_TRY(Connection reader, connect(path, SQLITE_OPEN_READONLY));
-  ACC_TRY_VOID(check_version(reader));
-  return reader;
+  const Result<void> able = check_version(reader);
+  if (able || able.error().code != ErrorCode::kPermissionDenied) return able ? Result<Connection>(std::move(reader)) : able.error();
+  // A file with a write-ahead log in a folder where its -shm can not be made: read as it is, without what is in the log.
+  std::string uri = "file:";
+  for (const char c : path.string()) uri += c == '?' || c == '#' || c == '%' ? fmt::format("%{:02x}", c) : std::string(1, c);
+  ACC_TRY(Connection still, connect(uri + "?immutable=1", SQLITE_OPEN_READONLY | SQLITE_OPEN_URI));
+  still.path = path;
+  ACC_TRY_VOID(check_version(still));
+  return still;
 }
 
 Result<Connection> open_writable(const fs::path& path) {
