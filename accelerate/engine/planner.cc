@@ -21,6 +21,7 @@ void add_entries(const PlanRequest& request, Backend& backend, const Verdict& ve
   PlanEntry entry{.hardware = verdict.hardware, .target = {backend.about().name, {}}, .backend = &backend, .reason = "", .memory = {}};
   if (verdict.state != Verdict::State::kAvailable) {
     entry.reason = fmt::format("{}: {}", verdict_state_name(verdict.state), verdict.reason);
+    entry.how_to_get = verdict.how_to_get;
     if (verdict.state == Verdict::State::kBroken) entry.code = ErrorCode::kFailedPrecondition;
     entries.push_back(std::move(entry));
     return;
@@ -46,12 +47,14 @@ void add_hardware(const PlanRequest& request, std::string_view name, std::vector
     }
   }
   if (served) return;
-  std::string reason(kUnserved);
+  std::string reason(kUnserved), how_to_get;
   if (request.detect) {
     const Verdict seen = detect_unserved(name);
     reason = fmt::format("{}: {}", verdict_state_name(seen.state), seen.reason);
+    how_to_get = seen.how_to_get;
   }
-  entries.push_back({.hardware = std::string(name), .target = {}, .backend = nullptr, .yes = false, .reason = std::move(reason), .memory = {}});
+  entries.push_back({.hardware = std::string(name), .target = {}, .backend = nullptr, .yes = false, .reason = std::move(reason), .memory = {},
+                     .how_to_get = std::move(how_to_get)});
 }
 
 // "backend@device:0", or a backend of a name that is no hardware name: exactly that.

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,6 +22,15 @@ struct ProbedBackend {
   std::vector<Verdict> verdicts;       // one per hardware name served
 };
 
+/// What a Target does for one use case; a figure that nobody measured is absent.
+struct PlanFigures {
+  std::optional<double> ttft_ms, tpot_ms, tokens_per_s, texts_per_s, joules_per_token;
+  std::optional<double> memory_bytes;
+  uint32_t samples = 0;        // of the first figure there is
+  int64_t unix_s = 0;          // when
+  std::string from;            // predicted ones: the shape bucket they come from
+};
+
 struct PlanEntry {
   std::string hardware;        // the name it stands under
   Target target;
@@ -29,10 +39,15 @@ struct PlanEntry {
   std::string reason;          // why, or why not
   ErrorCode code = ErrorCode::kUnavailable;  // of a no
   MemoryEstimate memory;       // for a yes
+  std::string how_to_get;      // of a missing one, where it is known
+  std::optional<PlanFigures> measured, predicted;  // by engine/plan_choice.h
+  std::string parity;          // "pass", "fail", "no_reference"; empty = not compared yet
+  std::optional<double> kl_mean;
 };
 
 struct Plan {
-  std::vector<PlanEntry> entries;  // every yes before every no, each group in priority order
+  std::vector<PlanEntry> entries;  // every yes before every no, each group in priority order or as measured (plan_choice.h)
+  std::string nearest_miss;        // which Target is nearest to constraints that none satisfies, and by how much
   /// The first yes, or null.
   const PlanEntry* best() const { return !entries.empty() && entries.front().yes ? &entries.front() : nullptr; }
   /// Why nothing can run it: every no's reason, names without a backend last and together. Its code is that of the
