@@ -35,6 +35,11 @@ std::span<const VerbEntry> verbs() {
        "  ipfs-accelerate bench smollm2\n"
        "  ipfs-accelerate bench smollm2 --prompt 128 --generate 32 --rounds 3 --json\n",
        &make_bench_verb},
+      {"plan", "Show what would run a model here, and why",
+       "  ipfs-accelerate plan smollm2\n"
+       "  ipfs-accelerate plan smollm2 --use rag --ttft-max 800 --objective throughput\n"
+       "  ipfs-accelerate plan minilm --forbid torch --memory-max 1GB --json\n",
+       &make_plan_verb},
       {"devices", "Show what this machine can do, proven by running it",
        "  ipfs-accelerate devices\n"
        "  ipfs-accelerate devices --json\n",

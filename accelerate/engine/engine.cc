@@ -12,6 +12,7 @@
 #include "accelerate/base/paths.h"
 #include "accelerate/core/graph.h"
 #include "accelerate/engine/endpoints.h"
+#include "accelerate/engine/fingerprint.h"
 #include "accelerate/engine/hardware.h"
 #include "accelerate/engine/parity_gate.h"
 #include "accelerate/engine/planner.h"
@@ -68,19 +69,9 @@ void count_flops(const Graph& graph, ModelDescription& description) {
   }
 }
 
-std::string_view version_of(const PlanEntry& entry, std::span<const ProbedBackend> probed) {
-  for (const ProbedBackend& backend : probed) {
-    if (backend.backend != entry.backend) continue;
-    for (const Verdict& verdict : backend.verdicts) {
-      if (verdict.hardware == entry.hardware) return verdict.version;
-    }
-  }
-  return {};
-}
-
 ParityRequest parity_request(const Engine& engine, std::shared_ptr<const Model> model, const std::string& name, const PlanEntry& entry,
                              const CompileOptions& compile, std::span<const ProbedBackend> probed) {
-  return {.model = std::move(model), .name = name, .target = to_string(entry.target), .backend_version = std::string(version_of(entry, probed)),
+  return {.model = std::move(model), .name = name, .target = to_string(entry.target), .backend_version = entry.backend_version,
           .compile = compile, .threads = engine.context().threads, .backends = probed, .records = [&engine] { return engine.records(); }, .cache = {}};
 }
 
@@ -251,6 +242,32 @@ Result<ModelDescription> Engine::describe(const std::string& word, const OpenOpt
     description.refusal = plan.refusal().message;
   }
   return description;
+}
+
+Result<ModelPlan> Engine::plan(const std::string& word, const PlanWish& wish) const {
+  ACC_TRY_VOID(check_constraints(wish.constraints));
+  ACC_TRY(const OpenedModel opened, open_files(word, wish.open));
+  Model& model = *opened.model;
+  ACC_TRY_VOID(add_graph(model));
+  ModelPlan result{.plan = {}, .name = opened.name, .quantization = quantization_label(model, wish.open.compile), .fingerprint = device_fingerprint(),
+                   .objective = wish.objective, .threads = wish.open.compile.threads ? wish.open.compile.threads : state_->context.threads, .notes = {}};
+  ACC_TRY(const UseCase usual, use_case_named(model.graph->vocabulary != 0 ? "chat" : "embeddings"));
+  result.use = wish.use.value_or(usual);
+  const auto probed = state_->probe(std::chrono::steady_clock::now() + kProbeDeadline);
+  ACC_TRY(result.plan, make_plan({.model = model, .hardware = wish.open.hardware, .compile = wish.open.compile, .backends = probed, .detect = true}));
+  ACC_TRY(result.model_id, compute_model_id(model));
+  std::vector<Record> known;
+  if (Records* records = this->records()) {
+    Result<std::vector<Record>> found = records->find({.model_id = result.model_id, .fingerprint = result.fingerprint});
+    if (found) known = *std::move(found);
+    else result.notes.push_back(found.error().message);
+    for (const std::string& notice : records->notices()) result.notes.push_back(notice);
+  } else {
+    result.notes.emplace_back("no records can be read: nothing is known to be measured");
+  }
+  choose(result.plan, {.use = result.use, .objective = wish.objective, .constraints = wish.constraints, .records = known, .model_id = result.model_id,
+                       .quantization = result.quantization, .fingerprint = result.fingerprint, .compile = wish.open.compile, .threads = result.threads});
+  return result;
 }
 
 Result<std::string> Engine::model_id(const std::string& word, const std::atomic<bool>* stop) const {

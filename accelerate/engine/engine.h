@@ -10,12 +10,14 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "accelerate/core/backend.h"
 #include "accelerate/engine/catalog.h"
 #include "accelerate/engine/endpoint.h"
+#include "accelerate/engine/plan_choice.h"
 
 namespace accelerate {
 
@@ -59,7 +61,21 @@ struct ModelDescription {
   double flops_per_logits = 0;        // of one row of logits
 };
 
-class Records;
+/// What is asked of a plan; engine/plan_choice.h.
+struct PlanWish {
+  OpenOptions open;
+  std::optional<UseCase> use;          // nothing: chat, or embeddings for an encoder
+  Objective objective = Objective::kLatency;
+  PlanConstraints constraints;
+};
+struct ModelPlan {
+  Plan plan;
+  std::string name, model_id, quantization, fingerprint;
+  UseCase use;
+  Objective objective = Objective::kLatency;
+  uint32_t threads = 0;
+  std::vector<std::string> notes;      // why no records could be read, and the like
+};
 
 class Engine {
  public:
@@ -76,6 +92,9 @@ class Engine {
   Result<void> close(const std::string& name);
 
   Result<ModelDescription> describe(const std::string& model, const OpenOptions& options) const;
+  /// Every Target that could serve `model`, best first, by the records of this machine; nothing is loaded. Looks for the
+  /// engines that no backend serves, too. invalid_argument for constraints that are none.
+  Result<ModelPlan> plan(const std::string& model, const PlanWish& wish) const;
   /// The model's id (formats/model_id.h): reads every byte once, then remembers. `stop` may be null.
   Result<std::string> model_id(const std::string& model, const std::atomic<bool>* stop) const;
   /// One verdict per hardware name of engine/hardware.h, in priority order, within `deadline`.

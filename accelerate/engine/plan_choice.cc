@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "accelerate/engine/bench.h"
+#include "accelerate/engine/fingerprint.h"
 #include "accelerate/engine/hardware.h"
 #include "accelerate/engine/parity_gate.h"
 
@@ -25,7 +26,7 @@ bool under_these_conditions(const Record& record, const PlanEntry& entry, const 
   const RecordKey& key = record.key;
   const uint32_t threads = request.compile.threads != 0 ? request.compile.threads : request.threads;
   return key.model_id == request.model_id && key.quantization == request.quantization && key.fingerprint == request.fingerprint &&
-         key.threads == threads && key.target == target_label(to_string(entry.target), request.compile);
+         key.threads == threads && key.versions == (record.kind == "parity" ? exact_versions(entry.backend_version) : release_versions(entry.backend_version)) && key.target == target_label(to_string(entry.target), request.compile);
 }
 
 // Time to the first token grows with the prompt (a little more than so: attention), time per token hardly with it.

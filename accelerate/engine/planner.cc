@@ -33,6 +33,7 @@ void add_entries(const PlanRequest& request, Backend& backend, const Verdict& ve
     entry.reason = support.yes ? "not measured yet: by the default priority of " + verdict.hardware : support.reason;
     entry.code = support.code;
     entry.memory = support.memory;
+    entry.backend_version = verdict.version;
     entries.push_back(entry);
   }
 }

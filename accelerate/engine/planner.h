@@ -40,6 +40,7 @@ struct PlanEntry {
   ErrorCode code = ErrorCode::kUnavailable;  // of a no
   MemoryEstimate memory;       // for a yes
   std::string how_to_get;      // of a missing one, where it is known
+  std::string backend_version; // as its probe said
   std::optional<PlanFigures> measured, predicted;  // by engine/plan_choice.h
   std::string parity;          // "pass", "fail", "no_reference"; empty = not compared yet
   std::optional<double> kl_mean;

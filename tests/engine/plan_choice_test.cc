@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "accelerate/engine/fingerprint.h"
 #include "tests/engine/fake_backend.h"
 
 namespace accelerate {
@@ -28,7 +29,7 @@ class PlanChoice : public ::testing::Test {
     probed_.push_back({&backend, backend.verdicts});
   }
   Record& measured(const std::string& target, double ttft_ms, double tpot_ms, const std::string& shape = "p512-g128-b1") {
-    records_.insert(records_.begin(), Record{.key = {.model_id = "m", .quantization = "Q4_1", .shape = shape, .target = target, .versions = "v",
+    records_.insert(records_.begin(), Record{.key = {.model_id = "m", .quantization = "Q4_1", .shape = shape, .target = target, .versions = release_versions(""),
                                                      .fingerprint = "f", .threads = 2},
                                              .kind = "bench", .samples = {{"ttft_ms", {ttft_ms, ttft_ms}}, {"tpot_ms", {tpot_ms}},
                                                                           {"decode_tokens_per_s", {1000 / tpot_ms}}}, .notes = {}, .unix_s = 1'700'000'000});
@@ -36,7 +37,7 @@ class PlanChoice : public ::testing::Test {
   }
   Record& compared(const std::string& target, const std::string& verdict, double kl_mean) {
     Record& record = measured(target, 1, 1);
-    record.kind = "parity", record.verdict = verdict, record.samples = {{"kl_mean", {kl_mean}}}, record.notes = {"the reason"};
+    record.kind = "parity", record.key.versions = exact_versions(""), record.verdict = verdict, record.samples = {{"kl_mean", {kl_mean}}}, record.notes = {"the reason"};
     return record;
   }
   Plan plan() {
@@ -109,6 +110,7 @@ TEST_F(PlanChoice, RecordsOfOtherConditionsCountForNothing) {
   measured("cpu@cpu:0", 1, 1).key.threads = 1;
   measured("cpu@cpu:0", 1, 1).key.quantization = "F32";
   measured("cpu@cpu:0", 1, 1).key.model_id = "another";
+  measured("cpu@cpu:0", 1, 1).key.versions = "ipfs-accelerate 0.0.1, backend without version";
   measured("cpu@cpu:0 exact", 1, 1);
   const Plan p = plan();
   EXPECT_EQ(yes(p).front(), "fast@cuda:0");
