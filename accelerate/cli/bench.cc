@@ -7,6 +7,9 @@
 
 #include "accelerate/base/cpu.h"
 #include "accelerate/base/json.h"
+#include "accelerate/base/file.h"
+#include "accelerate/base/limits.h"
+#include "accelerate/cli/bench_print.h"
 #include "accelerate/cli/engine_flags.h"
 #include "accelerate/cli/progress.h"
 #include "accelerate/cli/verb.h"
@@ -44,7 +47,10 @@ class BenchVerb : public Verb {
     app.add_option("--generate", options_.generate_tokens, "Tokens of each answer; default: 128")->check(counts)->type_name("N");
     app.add_option("--batch", options_.batch, "Sequences at the same time; default: 1")->check(CLI::Range(1, 256))->type_name("N");
     app.add_option("--rounds", options_.rounds, "Repetitions; medians are over them; default: 5")->check(CLI::Range(1, 1000))->type_name("N");
-    app.add_flag("--json", json_, "One JSON object with medians and raw samples");
+    app.add_option("--targets", targets_, "Targets side by side in interleaved rounds: cpu,cpu:exact,cpu:deterministic ..., or all")->type_name("LIST");
+    app.add_option("--compare", compare_, "JSON of an earlier --targets run; worse beyond the noise is an error")->type_name("FILE");
+    app.add_flag("--csv", csv_, "With --targets: raw samples, one a line")->excludes(
+    app.add_flag("--json", json_, "One JSON object with medians and raw samples"));
     add_engine_flags(app, flags_);
     add_decoder_flags(app, flags_);
   }
@@ -54,12 +60,14 @@ class BenchVerb : public Verb {
     ACC_TRY(options_.open, open_options(flags_));
     ACC_TRY_VOID(ensure_pulled(console, model_, flags_));
     ACC_TRY(const std::unique_ptr<Engine> engine, make_engine(flags_));
+    if (!targets_.empty() || !compare_.empty() || csv_) return run_targets(console, *engine);
     const MachineLimits limits = measure_machine(engine->context().threads);
     Result<BenchReport> report = [&] {
       ProgressLine progress(console);
       return run_bench(*engine, model_, options_, progress);
     }();
     if (!report) return report.error();
+    record_bench(*engine, model_, *report, options_.open);
     const Shares shares = shares_of(*report, limits);
     const bool put = json_ ? console.put_json(dump_json(to_json(*report, limits, shares), 2))
                            : console.put(to_text(*report, limits, shares));
@@ -72,6 +80,30 @@ class BenchVerb : public Verb {
   }
 
  private:
+  Result<void> run_targets(Console& console, Engine& engine) {
+    Json earlier;
+    if (!compare_.empty()) {
+      ACC_TRY(const std::string text, read_file(compare_, limits::kConfigFileBytesMax));
+      ACC_TRY(earlier, parse_json(text, {.where = "bench"}));
+    }
+    ACC_TRY(const std::vector<BenchTarget> targets, bench_targets(targets_.empty() ? flags_.hardware : targets_, options_.open, engine));
+    Result<TargetBench> bench = [&] {
+      ProgressLine progress(console);
+      return run_target_bench(engine, model_, targets, options_, progress);
+    }();
+    if (!bench) return bench.error();
+    const Json json = target_bench_json(*bench, options_);
+    const bool put = json_ ? console.put_json(dump_json(json, 2)) : console.put(csv_ ? target_bench_csv(*bench) : target_bench_table(*bench, options_));
+    if (!put) return console.output_error();
+    for (const std::string& note : bench->notes) console.note(note);
+    if (bench->cancelled) return Error{ErrorCode::kCancelled, "[bench] stopped by a signal; what was measured until then is shown"};
+    if (compare_.empty()) return {};
+    ACC_TRY(const std::vector<std::string> regressions, compare_benches(earlier, json));
+    for (const std::string& line : regressions) console.say(line);
+    if (regressions.empty()) return {};
+    return Error{ErrorCode::kFailedPrecondition, fmt::format("[bench] no figure is worse than in '{}' beyond the noise; got {}", compare_, regressions.size())};
+  }
+
   static Json to_json(const BenchReport& r, const MachineLimits& limits, const Shares& shares) {
     const CpuInfo cpu = cpu_info();
     const Result<Isa> isa = usable_isa();
@@ -133,7 +165,8 @@ class BenchVerb : public Verb {
 
   std::string model_;
   BenchOptions options_;
-  bool json_ = false;
+  std::string targets_, compare_;
+  bool json_ = false, csv_ = false;
   EngineFlags flags_;
 };
 

@@ -33,7 +33,9 @@ std::span<const VerbEntry> verbs() {
        &make_pull_verb},
       {"bench", "Measure a model on this machine",
        "  ipfs-accelerate bench smollm2\n"
-       "  ipfs-accelerate bench smollm2 --prompt 128 --generate 32 --rounds 3 --json\n",
+       "  ipfs-accelerate bench smollm2 --prompt 128 --generate 32 --rounds 3 --json\n"
+       "  ipfs-accelerate bench smollm2 --targets cpu,cpu:exact,cpu:deterministic --json > today.json\n"
+       "  ipfs-accelerate bench smollm2 --targets all --compare today.json\n",
        &make_bench_verb},
       {"plan", "Show what would run a model here, and why",
        "  ipfs-accelerate plan smollm2\n"

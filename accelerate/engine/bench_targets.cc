@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "accelerate/base/cpu.h"
 #include "accelerate/base/file.h"
 #include "accelerate/base/log.h"
 #include "accelerate/engine/bench_round.h"
@@ -190,8 +191,22 @@ Result<TargetBench> run_target_bench(Engine& engine, const std::string& model, s
       }
     }
   }
+  bench.memory_peak_bytes = resident_peak_bytes();
   for (size_t i = 0; i < targets.size(); ++i) remember(engine, bench, targets[i], bench.results[i]);
   return bench;
+}
+
+void record_bench(Engine& engine, const std::string& model, const BenchReport& report, const OpenOptions& open) {
+  TargetBench bench{.fingerprint = device_fingerprint(), .results = {}, .notes = {}};
+  const Result<std::string> id = engine.model_id(model, nullptr);
+  if (!id) return log_warning("the measurement is not kept: " + id.error().message);
+  bench.model_id = *id;
+  bench.shape = shape_bucket({.name = "", .prompt_tokens = report.prompt_tokens, .generate_tokens = report.samples.texts_per_s.empty() ? report.generate_tokens : 0,
+                              .concurrency = report.batch});
+  TargetResult result{.label = report.target, .report = report};
+  for (const double rate : report.samples.decode_tokens_per_s) result.tpot_ms.push_back(1e3 * report.batch / rate);
+  remember(engine, bench, {.label = report.target, .open = open}, result);
+  for (const std::string& note : bench.notes) log_warning(note);
 }
 
 double percentile(std::vector<double> samples, double share) {

@@ -41,11 +41,15 @@ struct TargetResult {
 struct TargetBench {
   std::string model, model_id, fingerprint, shape;
   std::vector<TargetResult> results;
+  uint64_t memory_peak_bytes = 0;          // of the process, all targets loaded
   bool cancelled = false;                  // what was measured until then is kept
   std::vector<std::string> notes;
 };
 Result<TargetBench> run_target_bench(Engine& engine, const std::string& model, std::span<const BenchTarget> targets, const BenchOptions& options,
                                      Progress& progress);
+
+/// Keeps what run_bench measured as a Record; a warning in the log where that can not be.
+void record_bench(Engine& engine, const std::string& model, const BenchReport& report, const OpenOptions& open);
 
 /// Value below which `share` (0..1) of the samples lie, between neighbours linearly; NaN without samples.
 double percentile(std::vector<double> samples, double share);

@@ -36,5 +36,33 @@ TEST_F(Bench, RefusesWhatDoesNotFit) {
   EXPECT_NE(cli({"bench", fixture("llama_f32.gguf"), "--prompt", "100000", "--rounds", "1"}).code, 0) << "beyond the context";
 }
 
+TEST_F(Bench, TargetsSideBySideWithParityAndThenThePlanKnowsThem) {
+  const std::vector<std::string> base = {"bench", fixture("llama_f32.gguf"), "--prompt", "16", "--generate", "4", "--rounds", "3", "--targets", "cpu,cpu:exact"};
+  const auto with = [&](std::vector<std::string> more) {
+    std::vector<std::string> args = base;
+    args.insert(args.end(), more.begin(), more.end());
+    return cli(args);
+  };
+  const CliRun run = with({"--json"});
+  ASSERT_EQ(run.code, 0) << run.err;
+  const Json json = run.json();
+  ASSERT_EQ(json["targets"].size(), 2u);
+  EXPECT_EQ(json["targets"][0]["parity"], "pass");
+  EXPECT_EQ(json["targets"][1]["metrics"]["ttft_ms"]["samples"].size(), 3u);
+  const CliRun csv = with({"--csv"});
+  EXPECT_EQ(csv.code, 0) << csv.err;
+  EXPECT_TRUE(holds(csv.out, "cpu:exact\",tpot_ms,2,")) << csv.out;
+  Json faster = json;
+  for (Json& target : faster["targets"]) target["metrics"]["ttft_ms"]["median"] = target["metrics"]["ttft_ms"]["median"].get<double>() / 1000;
+  home_.write("faster.json", dump_json(faster));
+  const CliRun worse = with({"--compare", (home_ / "faster.json").string()});
+  EXPECT_NE(worse.code, 0);
+  EXPECT_TRUE(holds(worse.err, "worse, noise")) << worse.err;
+  const CliRun plan = cli({"plan", fixture("llama_f32.gguf"), "--json"});
+  EXPECT_EQ(plan.json()["targets"][0]["parity"]["verdict"], "pass");
+  EXPECT_EQ(plan.json()["targets"][0]["predicted"]["from_shape"], "p16-g4-b1");
+  EXPECT_NE(with({"--compare", (home_ / "nothing.json").string()}).code, 0);
+}
+
 }  // namespace
 }  // namespace accelerate

@@ -1,0 +1,26 @@
+// Printing and comparing benches of several targets.
+//
+//   console.put(target_bench_table(bench, options));
+//   ACC_TRY(std::vector<std::string> regressions, compare_benches(earlier_json, now_json));
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "accelerate/engine/bench_targets.h"
+
+namespace accelerate {
+
+/// Medians, percentiles, noise and raw samples by target; figures that nobody measured are null.
+nlohmann::json target_bench_json(const TargetBench& bench, const BenchOptions& options);
+std::string target_bench_table(const TargetBench& bench, const BenchOptions& options);
+/// One line a raw sample: model,target,metric,round,value (RFC 4180).
+std::string target_bench_csv(const TargetBench& bench);
+
+/// One line for each figure of a target in both that became worse by more than the noise of both runs together, 5 % at
+/// least. invalid_argument where `earlier` is no such JSON, or of another model, shape or machine.
+Result<std::vector<std::string>> compare_benches(const nlohmann::json& earlier, const nlohmann::json& now);
+
+}  // namespace accelerate
