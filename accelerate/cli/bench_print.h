@@ -19,7 +19,7 @@ std::string target_bench_table(const TargetBench& bench, const BenchOptions& opt
 /// One line a raw sample: model,target,metric,round,value (RFC 4180).
 std::string target_bench_csv(const TargetBench& bench);
 
-/// One line for each figure of a target in both that became worse by more than the noise of both runs together, 5 % at
+/// One line for each figure of a target in both that became worse by more than the noise of both runs together, 10 % at
 /// least. invalid_argument where `earlier` is no such JSON, or of another model, shape or machine.
 Result<std::vector<std::string>> compare_benches(const nlohmann::json& earlier, const nlohmann::json& now);
 

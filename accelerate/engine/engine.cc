@@ -75,6 +75,33 @@ ParityRequest parity_request(const Engine& engine, std::shared_ptr<const Model> 
           .compile = compile, .threads = engine.context().threads, .backends = probed, .records = [&engine] { return engine.records(); }, .cache = {}};
 }
 
+// What is known of this model on this machine decides the order of `result.plan`.
+void order_by_records(Records* records, ModelPlan& result, const PlanConstraints& constraints, const CompileOptions& compile) {
+  std::vector<Record> known;
+  if (records) {
+    Result<std::vector<Record>> found = records->find({.model_id = result.model_id, .fingerprint = result.fingerprint});
+    if (found) known = *std::move(found);
+    else result.notes.push_back(found.error().message);
+    for (const std::string& notice : records->notices()) result.notes.push_back(notice);
+  } else {
+    result.notes.emplace_back("no records can be read: nothing is known to be measured");
+  }
+  choose(result.plan, {.use = result.use, .objective = result.objective, .constraints = constraints, .records = known, .model_id = result.model_id,
+                       .quantization = result.quantization, .fingerprint = result.fingerprint, .compile = compile, .threads = result.threads});
+}
+
+// For a load: nothing is looked up where there is no choice.
+Result<Plan> choose_for_load(const Engine& engine, Plan plan, const Model& model, const CompileOptions& compile) {
+  if (std::count_if(plan.entries.begin(), plan.entries.end(), [](const PlanEntry& entry) { return entry.yes; }) < 2) return plan;
+  ModelPlan choice{.plan = std::move(plan), .quantization = quantization_label(model, compile), .fingerprint = device_fingerprint(),
+                   .threads = compile.threads ? compile.threads : engine.context().threads, .notes = {}};
+  ACC_TRY(choice.use, use_case_named(model.graph->vocabulary != 0 ? "chat" : "embeddings"));
+  ACC_TRY(choice.model_id, compute_model_id(model));
+  order_by_records(engine.records(), choice, {}, compile);
+  if (const PlanEntry* best = choice.plan.best()) log_info(fmt::format("{} is chosen: {}", to_string(best->target), best->reason));
+  return std::move(choice.plan);
+}
+
 std::string describe_tokenizer(const Model& model) {
   if (!model.tokenizer) return "none";
   if (!model.tokenizer->tokenizer_json.empty()) return "tokenizer.json";
@@ -147,8 +174,9 @@ Result<std::shared_ptr<Endpoint>> Engine::open(const std::string& word, const Op
     compile.memory_bytes = memory_left();
     ACC_TRY_VOID(add_graph(*opened.model));
     const auto probed = state_->probe(std::chrono::steady_clock::now() + kProbeDeadline);
-    ACC_TRY(const Plan plan, make_plan({.model = *opened.model, .hardware = options.hardware, .compile = compile,
-                                       .backends = probed, .detect = options.hardware != "auto"}));
+    ACC_TRY(Plan candidates, make_plan({.model = *opened.model, .hardware = options.hardware, .compile = compile,
+                                        .backends = probed, .detect = options.hardware != "auto"}));
+    ACC_TRY(const Plan plan, choose_for_load(*this, std::move(candidates), *opened.model, compile));
     const PlanEntry* best = plan.best();
     if (!best) {
       const Error refusal = plan.refusal();
@@ -256,17 +284,7 @@ Result<ModelPlan> Engine::plan(const std::string& word, const PlanWish& wish) co
   const auto probed = state_->probe(std::chrono::steady_clock::now() + kProbeDeadline);
   ACC_TRY(result.plan, make_plan({.model = model, .hardware = wish.open.hardware, .compile = wish.open.compile, .backends = probed, .detect = true}));
   ACC_TRY(result.model_id, compute_model_id(model));
-  std::vector<Record> known;
-  if (Records* records = this->records()) {
-    Result<std::vector<Record>> found = records->find({.model_id = result.model_id, .fingerprint = result.fingerprint});
-    if (found) known = *std::move(found);
-    else result.notes.push_back(found.error().message);
-    for (const std::string& notice : records->notices()) result.notes.push_back(notice);
-  } else {
-    result.notes.emplace_back("no records can be read: nothing is known to be measured");
-  }
-  choose(result.plan, {.use = result.use, .objective = wish.objective, .constraints = wish.constraints, .records = known, .model_id = result.model_id,
-                       .quantization = result.quantization, .fingerprint = result.fingerprint, .compile = wish.open.compile, .threads = result.threads});
+  order_by_records(records(), result, wish.constraints, wish.open.compile);
   return result;
 }
 

@@ -319,6 +319,7 @@ Result<void> ParityGate::prepare(Progress& progress) {
   if (!made) {
     if (made.error().code == ErrorCode::kCancelled) return made.error();
     state.without(ParityVerdict::State::kNoReference, made.error().message);
+    state.remember();  // for plans; a later load tries again
     return {};
   }
   store.save(id, *made);

@@ -20,6 +20,9 @@ BINARY = Path(os.environ.get("IPFS_ACCELERATE_BINARY", ROOT / "build/release/ipf
 CHAT, EMBED = "smollm2", "minilm"
 START_SECONDS_MAX = 300  # a first start may have to fetch the models
 REQUEST_SECONDS_MAX = 120
+# Measurements and verdicts of a test run are no business of the user's.
+STATE = tempfile.TemporaryDirectory(prefix="ipfs-accelerate-e2e-state-")
+os.environ["XDG_STATE_HOME"] = STATE.name
 
 
 def run_cli(*arguments, timeout=START_SECONDS_MAX):
