@@ -187,6 +187,19 @@ TEST_F(GateOfALoad, AFailIsRefusedWithNumbersAndRememberedBeforeTheNextLoad) {
   EXPECT_THAT(again.error().message, HasSubstr("remembered"));
 }
 
+TEST_F(GateOfALoad, AStopEndsItWithoutAVerdict) {
+  RecordingProgress progress;
+  progress.stop_at = "parity reference";
+  const Result<void> stopped = ParityGate(request()).prepare(progress);
+  ASSERT_FALSE(stopped);
+  EXPECT_EQ(stopped.error().code, ErrorCode::kCancelled);
+  ParityGate gate(request());
+  ASSERT_TRUE(gate.prepare(no_progress()));
+  progress.stop_at = "parity gate";
+  EXPECT_EQ(gate.check(*compile(model_, {}), progress).error().code, ErrorCode::kCancelled);
+  EXPECT_THAT(*records_->find({}), ::testing::SizeIs(0));
+}
+
 TEST_F(GateOfALoad, WithoutAReferenceItSaysSo) {
   probed_.clear();
   ParityGate gate(request());
