@@ -6,7 +6,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "accelerate/engine/fingerprint.h"
 #include "accelerate/engine/hardware.h"
+#include "accelerate/engine/records.h"
 #include "tests/engine/fake_encoder.h"
 #include "tests/engine/fake_engine.h"
 #include "tests/engine/scratch.h"
@@ -46,6 +48,36 @@ TEST(Engine, ABackendWhoseDevicesChangedIsProbedAgain) {
   fake.backend->changed();
   EXPECT_TRUE(fake.open());
   EXPECT_EQ(fake.backend->probes, 2);
+}
+
+TEST(Engine, ALoadAndAPlanFollowTheRecordsOfThisMachine) {
+  const TemporaryFolder home;
+  const ScopedEnvironment state("XDG_STATE_HOME", (home / "state").string()), cache("XDG_CACHE_HOME", (home / "cache").string());
+  FakeEngine fake;
+  fake.backend->verdicts[0].devices = {{.kind = "cpu", .index = 0}, {.kind = "cpu", .index = 1}};
+  const std::string path = fixture_path("llama_f32.gguf").string();
+  EXPECT_EQ((*fake.open("llama_f32.gguf", {.name = "before"}))->info().target, "fake@cpu:0");
+  const Record record{.key = {.model_id = *fake.engine->model_id(path, nullptr), .quantization = "F32", .shape = "p512-g128-b1", .target = "fake@cpu:1",
+                              .versions = release_versions(""), .fingerprint = device_fingerprint(), .threads = fake.engine->context().threads},
+                      .kind = "bench", .samples = {{"ttft_ms", {10}}, {"tpot_ms", {1}}}, .notes = {}};
+  ASSERT_TRUE(fake.engine->records()->add(record));
+  const auto plan = fake.engine->plan(path, {});
+  ASSERT_TRUE(plan) << to_string(plan.error());
+  EXPECT_EQ(to_string(plan->plan.best()->target), "fake@cpu:1");
+  EXPECT_EQ(plan->use.name, "chat");
+  EXPECT_EQ((*fake.open("llama_f32.gguf", {.name = "after"}))->info().target, "fake@cpu:1");
+  EXPECT_EQ((*fake.open("llama_f32.gguf", {.hardware = "fake@cpu:0", .name = "exactly"}))->info().target, "fake@cpu:0");
+  EXPECT_EQ(fake.engine->plan(path, {.open = {}, .constraints = {.forbidden = {"gpu"}}}).error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST(Engine, RecordsThatCanNotBeOpenedStopNothing) {
+  const TemporaryFolder home;
+  const ScopedEnvironment state("XDG_STATE_HOME", (home / "state").string()), cache("XDG_CACHE_HOME", (home / "cache").string());
+  write_text(home / "state" / "ipfs-accelerate", "a file where the folder should be");
+  FakeEngine fake;
+  EXPECT_EQ(fake.engine->records(), nullptr);
+  EXPECT_TRUE(fake.open());
+  EXPECT_THAT(fake.engine->plan(fixture_path("llama_f32.gguf").string(), {})->notes, ::testing::SizeIs(1));
 }
 
 TEST(Engine, ATakenNameIsRefusedAndFreeAgainAfterClose) {
