@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include <fmt/format.h>
 
@@ -72,7 +73,7 @@ struct Miss {
 
 class Limits {
  public:
-  Limits(const PlanEntry& entry, std::vector<Miss>& misses) : entry_(entry), misses_(misses) {}
+  explicit Limits(std::vector<Miss>& misses) : misses_(misses) {}
   void at_most(std::string_view name, std::optional<double> value, std::optional<double> limit, std::string_view kind) { check(name, value, limit, kind, true); }
   void at_least(std::string_view name, std::optional<double> value, std::optional<double> limit, std::string_view kind) { check(name, value, limit, kind, false); }
 
@@ -84,13 +85,12 @@ class Limits {
     misses_.push_back({fmt::format("{} {:.4g} is {:.0f} % {} the {:.4g} asked for ({})", name, *value, 100 * (most ? factor - 1 : 1 - 1 / factor),
                                    most ? "over" : "under", *limit, kind), factor});
   }
-  const PlanEntry& entry_;
   std::vector<Miss>& misses_;
 };
 
 std::vector<Miss> misses_of(const PlanEntry& entry, const PlanConstraints& c) {
   std::vector<Miss> misses;
-  Limits limits(entry, misses);
+  Limits limits(misses);
   if (const std::optional<PlanFigures>& figures = entry.measured ? entry.measured : entry.predicted) {
     const std::string_view kind = entry.measured ? "measured" : "predicted";
     limits.at_most("time to first token, ms,", figures->ttft_ms, c.ttft_ms_max, kind);
@@ -238,12 +238,19 @@ void choose(Plan& plan, const ChoiceRequest& request) {
   }
   // 0 passed or never compared, 1 without a reference, 2 a no; then what was measured, the cheapest first.
   const auto group = [](const PlanEntry& entry) { return !entry.yes ? 2 : entry.parity == "no_reference" ? 1 : 0; };
-  std::stable_sort(plan.entries.begin(), plan.entries.end(), [&](const PlanEntry& a, const PlanEntry& b) {
+  // Equal ones keep their order; std::stable_sort of libstdc++ 12 does not compile under clang's -Werror.
+  std::vector<size_t> order(plan.entries.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(), [&](size_t left, size_t right) {
+    const PlanEntry &a = plan.entries[left], &b = plan.entries[right];
     if (group(a) != group(b)) return group(a) < group(b);
-    if (!a.yes) return false;
-    if (a.measured.has_value() != b.measured.has_value()) return a.measured.has_value();
-    return cost_of(a, request) < cost_of(b, request);
+    if (a.yes && a.measured.has_value() != b.measured.has_value()) return a.measured.has_value();
+    if (a.yes && cost_of(a, request) != cost_of(b, request)) return cost_of(a, request) < cost_of(b, request);
+    return left < right;
   });
+  std::vector<PlanEntry> sorted;
+  for (const size_t index : order) sorted.push_back(std::move(plan.entries[index]));
+  plan.entries = std::move(sorted);
   if (plan.best()) plan.nearest_miss.clear();
 }
 
