@@ -59,16 +59,6 @@ struct Loaded {
   Loaded& operator=(Loaded&&) = delete;
 };
 
-void look_up_parity(Engine& engine, const std::string& model_id, const TargetBench& bench, const OpenOptions& open, TargetResult& result) {
-  if (open.parity == ParityMode::kOff || !engine.records()) return;
-  const Result<std::vector<Record>> known = engine.records()->find({.kind = "parity", .model_id = model_id, .quantization = result.report.quantization,
-                                                                    .target = target_label(result.report.target, open.compile),
-                                                                    .fingerprint = bench.fingerprint, .threads = result.report.threads});
-  if (!known || known->empty()) return;
-  result.parity = known->front().verdict;
-  if (const auto verdict = parity_verdict_of(known->front()); verdict && verdict->numbers.kl_mean > 0) result.kl_mean = verdict->numbers.kl_mean;
-}
-
 std::string version_of(const Engine& engine, const std::string& target) {
   for (const Verdict& verdict : engine.hardware(std::chrono::steady_clock::now() + kProbeDeadline)) {
     for (const Device& device : verdict.devices) {
@@ -76,6 +66,17 @@ std::string version_of(const Engine& engine, const std::string& target) {
     }
   }
   return {};
+}
+
+void look_up_parity(Engine& engine, const std::string& model_id, const TargetBench& bench, const OpenOptions& open, TargetResult& result) {
+  if (open.parity == ParityMode::kOff || !engine.records()) return;
+  const Result<std::vector<Record>> known = engine.records()->find({.kind = "parity", .model_id = model_id, .quantization = result.report.quantization,
+                                                                    .target = target_label(result.report.target, open.compile),
+                                                                    .versions = exact_versions(version_of(engine, result.report.target)),
+                                                                    .fingerprint = bench.fingerprint, .threads = result.report.threads});
+  if (!known || known->empty()) return;
+  result.parity = known->front().verdict;
+  if (const auto verdict = parity_verdict_of(known->front()); verdict && verdict->numbers.kl_mean > 0) result.kl_mean = verdict->numbers.kl_mean;
 }
 
 void remember(Engine& engine, TargetBench& bench, const BenchTarget& target, const TargetResult& result) {

@@ -35,8 +35,9 @@ struct TargetResult {
   std::string parity;                      // verdict of the gate at this load; empty = not compared
   std::optional<double> kl_mean;
   BenchReport report;
-  std::vector<double> tpot_ms;             // one a round
-  std::vector<double> joules_per_token;    // one a round; empty = unavailable
+  std::vector<double> tpot_ms;             // one a round: of each sequence, the mean over its tokens
+  std::vector<double> joules_per_token;    // one a round: of all CPU packages over the whole round, prompts included, by tokens
+                                           // generated (encoders: read); empty = unavailable
 };
 struct TargetBench {
   std::string model, model_id, fingerprint, shape;

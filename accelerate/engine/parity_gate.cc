@@ -155,6 +155,12 @@ class Stopping {
   std::jthread asking_;  // last: joined before the flag goes
 };
 
+// Reads every byte once: minutes of a large model, so it can be stopped.
+Result<std::string> model_id_of(const Model& model, Progress& progress) {
+  const Stopping stopping(progress, "model id");
+  return compute_model_id(model, {.cache_file = {}, .stop = &stopping.flag()});
+}
+
 }  // namespace
 
 const ParityBounds& parity_bounds(const std::optional<std::string>& quantization, Precision precision) {
@@ -316,7 +322,7 @@ Result<void> ParityGate::prepare(Progress& progress) {
     state.without(ParityVerdict::State::kNoReference, "no backend 'cpu' to compare with");
     return {};
   }
-  ACC_TRY(const std::string id, compute_model_id(*state.request.model));
+  ACC_TRY(const std::string id, model_id_of(*state.request.model, progress));
   if (state.request.records) state.records = state.request.records();
   state.key = parity_key(id, *state.request.model, state.request.target, state.request.compile, state.request.backend_version, state.request.threads);
   if (std::optional<ParityVerdict> known = state.remembered()) {

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "accelerate/base/log.h"
 #include "accelerate/text/tokenizer.h"
 
 namespace accelerate {
@@ -52,11 +53,10 @@ uint32_t random_token(Numbers& numbers, uint32_t vocabulary) {
 std::vector<uint32_t> encoded(const ProbeSource& source, std::string_view text, bool special) {
   if (!source.tokenizer) return {};
   Result<std::vector<uint32_t>> tokens = source.tokenizer->encode(text, {.add_special = special, .parse_special = false});
-  if (!tokens) return {};  // a tokenizer that can not read a plain text: the drawn tokens have to do
-  for (const uint32_t token : *tokens) {
-    if (token >= source.vocabulary) return {};
-  }
-  return *std::move(tokens);
+  const bool usable = tokens && std::all_of(tokens->begin(), tokens->end(), [&](uint32_t token) { return token < source.vocabulary; });
+  if (usable) return *std::move(tokens);
+  log_warning("parity: the tokenizer makes no tokens of this model of a plain text; drawn ones stand in" + (tokens ? std::string() : ": " + tokens.error().message));
+  return {};
 }
 
 ParityProbe make_probe(const ProbeSource& source, std::span<const size_t> lengths) {

@@ -169,6 +169,7 @@ Result<ParityReference> compute_reference(Program& program, const Model& model, 
   std::shared_ptr<const Tokenizer> tokenizer;
   if (model.tokenizer) {
     if (Result<std::shared_ptr<const Tokenizer>> made = Tokenizer::create(*model.tokenizer)) tokenizer = *made;
+    else log_warning("parity: drawn tokens stand in for text: " + made.error().message);
   }
   const ProbeSource source = source_of(model, tokenizer.get());
   if (source.vocabulary == 0) return Error{ErrorCode::kUnimplemented, "[parity] tokens are drawn from a vocabulary; got a model without one"};

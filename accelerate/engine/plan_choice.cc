@@ -137,7 +137,8 @@ double cost_of(const PlanEntry& entry, const ChoiceRequest& request) {
   switch (request.objective) {
     case Objective::kLatency:
       if (f.texts_per_s) return 1 / *f.texts_per_s;
-      return f.ttft_ms ? *f.ttft_ms + request.use.generate_tokens * f.tpot_ms.value_or(0) : kUnknown;
+      if (!f.ttft_ms || (request.use.generate_tokens > 0 && !f.tpot_ms)) return kUnknown;
+      return *f.ttft_ms + request.use.generate_tokens * f.tpot_ms.value_or(0);
     case Objective::kThroughput: {
       const std::optional<double> rate = f.texts_per_s ? f.texts_per_s : f.tokens_per_s;
       return rate && *rate > 0 ? 1 / *rate : kUnknown;

@@ -91,6 +91,14 @@ TEST_F(PlanChoice, TheLeastMeasuredCostComesFirstWhateverThePriority) {
   EXPECT_THAT(entry(p, "cpu").reason, HasSubstr("energy is unavailable"));
 }
 
+TEST_F(PlanChoice, AnAnswersLatencyIsUnknownWithoutItsTimePerToken) {
+  measured("cpu@cpu:0", 40, 10);
+  measured("torch@torch:0", 1, 1).samples.erase("tpot_ms");  // of 128 tokens nobody knows how long they take
+  const Plan p = plan();
+  EXPECT_EQ(yes(p).front(), "cpu@cpu:0");
+  EXPECT_THAT(entry(p, "torch").reason, HasSubstr("latency is unavailable"));
+}
+
 TEST_F(PlanChoice, MemoryIsMeasuredOrEstimated) {
   cuda_.support.memory = {.weights = 500}, cpu_.support.memory = {.weights = 100}, torch_.support.memory = {.weights = 300};
   request_.objective = Objective::kMemory;
