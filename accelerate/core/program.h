@@ -50,6 +50,8 @@ class Program {
   virtual uint64_t memory_bytes() const = 0;
   /// Casts and substitutions the user should know of ("activations bf16", "KV f16"): shown in replies and logs.
   virtual std::vector<std::string> notes() const { return {}; }
+  /// False once the program can not answer any more, as when its process is gone: it is seen between calls, too. Any thread.
+  virtual bool alive() const { return true; }
 };
 
 /// One live sequence inside a decoder. A stale handle (closed slot) is refused by its generation.

@@ -116,6 +116,13 @@ struct Part {
   std::vector<TokenLogprob> logprobs;                 // one a token, where Request::top_logprobs asked for them
   std::vector<ToolCallDelta> tool_calls;
   bool of_prompt = false;                             // the echoed prompt, whole
+  std::string notice;                                 // for people: the answer moved to another Target, and why; no text then
+};
+
+/// Which Target made which tokens of an answer.
+struct ServedRange {
+  std::string target;                   // "cpu@cpu:0"
+  uint32_t first_token = 0, tokens = 0;  // of the completion
 };
 
 /// What is known when an answer is over.
@@ -123,7 +130,8 @@ struct Reply {
   FinishReason finish_reason = FinishReason::kStop;
   std::string stop_string;      // the stop string that ended it, if one did
   Usage usage;
-  std::string served_by;        // Target, "cpu@cpu:0"
+  std::string served_by;        // the first Target, "cpu@cpu:0"
+  std::vector<ServedRange> served;  // all of them in order, where an answer moved; else empty
   uint64_t seed = 0;            // the one used
   double queue_ms = 0, ttft_ms = 0, decode_ms = 0;  // from admission; ttft counts from the call
   std::vector<std::string> notes;                   // casts, truncations, fallbacks: whatever the caller should know

@@ -2,6 +2,8 @@
 
 namespace accelerate {
 
+Result<void> Channel::attach(int) { return Error{ErrorCode::kFailedPrecondition, "[core] no files travel over this channel"}; }
+
 WorkerSource& no_workers() {
   struct None final : WorkerSource {
     Result<std::unique_ptr<Worker>> start(const WorkerSpec& spec, Deadline) override {

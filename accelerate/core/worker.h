@@ -29,6 +29,13 @@ class Channel {
   virtual Result<void> send(std::span<const std::byte> message, Deadline deadline) = 0;
   /// The next message; deadline_exceeded leaves the channel as it was, unavailable means that nothing will come any more.
   virtual Result<std::vector<std::byte>> receive(Deadline deadline) = 0;
+
+  /// Whether open files travel beside messages: between processes of one machine, over a Unix socket.
+  virtual bool carries_files() const { return false; }
+  /// `descriptor` goes with the next send(), which does not close it. failed_precondition where files do not travel.
+  virtual Result<void> attach(int descriptor);
+  /// The file that came with the message received last, the caller's to close; -1 = none. A second call gives -1.
+  virtual int take_file() { return -1; }
 };
 
 /// Destroying it ends the process, or lets go of the tab.
@@ -38,6 +45,8 @@ class Worker {
   virtual const std::string& name() const = 0;
   virtual Channel& channel() = 0;
   virtual bool alive() const = 0;
+  /// How it ended ("killed by signal 9 (Killed); it said: ..."), or nothing known: empty.
+  virtual std::string end() const { return {}; }
 };
 
 struct WorkerSpec {

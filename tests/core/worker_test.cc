@@ -18,5 +18,15 @@ TEST(Worker, ABackendWithoutASourceIsRefusedByName) {
   context.changed();  // nobody listens; calling it is always fine
 }
 
+TEST(Channel, FilesTravelOnlyWhereTheyCan) {
+  struct Plain final : Channel {
+    Result<void> send(std::span<const std::byte>, Deadline) override { return {}; }
+    Result<std::vector<std::byte>> receive(Deadline) override { return std::vector<std::byte>{}; }
+  } channel;
+  EXPECT_FALSE(channel.carries_files());
+  EXPECT_EQ(channel.attach(0).error().code, ErrorCode::kFailedPrecondition);
+  EXPECT_EQ(channel.take_file(), -1);
+}
+
 }  // namespace
 }  // namespace accelerate
