@@ -60,5 +60,7 @@ Result<Isa> usable_isa();
 /// Peak resident memory of this process so far (VmHWM) and now (VmRSS), bytes.
 uint64_t resident_peak_bytes();
 uint64_t resident_bytes();
+/// Gives memory that was freed but kept for later back to the system: after something large went away. Milliseconds.
+void return_freed_memory();
 
 }  // namespace accelerate

@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <mutex>
 #include <optional>
 
 #include <fmt/format.h>
@@ -29,12 +30,12 @@ constexpr auto kDrainGrace = std::chrono::milliseconds(500);
 struct Pipe {
   int read = -1, write = -1;
   ~Pipe() { close_read(); close_write(); }
-  // Both ends above 2: were one of our own standard streams closed, dup2 onto itself would leave it closed on exec.
+  // Both ends above 3: dup2 onto itself would leave a file closed on exec, and 0 to 3 are what a child is given.
   bool open() {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return false;
-    read = ::fcntl(ends[0], F_DUPFD_CLOEXEC, 3);
-    write = ::fcntl(ends[1], F_DUPFD_CLOEXEC, 3);
+    read = ::fcntl(ends[0], F_DUPFD_CLOEXEC, kInheritedFile + 1);
+    write = ::fcntl(ends[1], F_DUPFD_CLOEXEC, kInheritedFile + 1);
     ::close(ends[0]);
     ::close(ends[1]);
     return read >= 0 && write >= 0;
@@ -45,13 +46,16 @@ struct Pipe {
 
 // The child's half after fork: only async-signal-safe calls. Reports exec's errno through `status`.
 [[noreturn]] void exec_child(char* const* argv, char* const* environment, const char* directory, const Pipe& out, const Pipe& error,
-                             const Pipe& status) {
+                             const Pipe& status, int inherited) {
   ::setpgid(0, 0);
   const int nothing = ::open("/dev/null", O_RDONLY);
   ::dup2(nothing, 0);
   ::dup2(out.write, 1);
   ::dup2(error.write, 2);
-  ::close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);  // sockets and files of ours are none of its business (Linux 5.11)
+  if (inherited >= 0 && inherited != kInheritedFile) ::dup2(inherited, kInheritedFile);
+  // Sockets and files of ours are none of its business (Linux 5.11).
+  ::close_range(kInheritedFile, ~0u, CLOSE_RANGE_CLOEXEC);
+  if (inherited >= 0) ::fcntl(kInheritedFile, F_SETFD, 0);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -160,28 +164,35 @@ std::vector<std::string> merged_environment(const std::vector<std::string>& adde
   return all;
 }
 
-}  // namespace
-
-Result<ProcessOutput> run_process(const std::vector<std::string>& argv, const ProcessOptions& options) {
-  CHECK(!argv.empty(), "a process has a program");
-  Pipe out, error, status;
-  if (!out.open() || !error.open() || !status.open()) return errno_text(errno, argv[0]);
-  std::vector<std::string> arguments = argv, environment = merged_environment(options.environment);
+// Forks and waits until exec has worked or failed.
+Result<void> start_child(Child& child, const std::vector<std::string>& argv, const std::vector<std::string>& added, const std::string& directory,
+                         const Pipe& out, const Pipe& error, int inherited) {
+  Pipe status;
+  if (!status.open()) return errno_text(errno, argv[0]);
+  std::vector<std::string> arguments = argv, environment = merged_environment(added);
   const std::vector<char*> argument_pointers = pointers(arguments), environment_pointers = pointers(environment);
-  Child child;
   child.pid = ::fork();
   if (child.pid < 0) return errno_text(errno, argv[0]);
-  if (child.pid == 0) {
-    exec_child(argument_pointers.data(), environment_pointers.data(), options.directory.c_str(), out, error, status);
-  }
+  if (child.pid == 0) exec_child(argument_pointers.data(), environment_pointers.data(), directory.c_str(), out, error, status, inherited);
   ::setpgid(child.pid, child.pid);  // in both, so that no kill can come before it
-  out.close_write();
-  error.close_write();
   status.close_write();
   int problem = 0;
   ssize_t count = 0;
   while ((count = ::read(status.read, &problem, sizeof problem)) < 0 && errno == EINTR) {}
   if (count == sizeof problem) return errno_text(problem, argv[0]);
+  return {};
+}
+
+}  // namespace
+
+Result<ProcessOutput> run_process(const std::vector<std::string>& argv, const ProcessOptions& options) {
+  CHECK(!argv.empty(), "a process has a program");
+  Pipe out, error;
+  if (!out.open() || !error.open()) return errno_text(errno, argv[0]);
+  Child child;
+  ACC_TRY_VOID(start_child(child, argv, options.environment, options.directory, out, error, -1));
+  out.close_write();
+  error.close_write();
   return supervise(child, out, error, argv[0], options);
 }
 
@@ -229,6 +240,53 @@ ChildOutcome run_in_child(const std::function<int()>& body, std::chrono::millise
   if (WIFSIGNALED(child.status)) outcome.signal = WTERMSIG(child.status);
   else outcome.exit_code = WEXITSTATUS(child.status);
   return outcome;
+}
+
+std::string to_string(const ProcessEnd& end) {
+  if (end.signal == 0) return fmt::format("exited with {}", end.exit_code);
+  return fmt::format("was killed by signal {} ({})", end.signal, strsignal(end.signal));
+}
+
+struct ChildProcess::State {
+  std::mutex mutex;  // of `child`
+  Child child;
+  Pipe output;
+};
+
+ChildProcess::ChildProcess(std::unique_ptr<State> state) : state_(std::move(state)) {}
+ChildProcess::ChildProcess(ChildProcess&&) noexcept = default;
+ChildProcess& ChildProcess::operator=(ChildProcess&&) noexcept = default;
+ChildProcess::~ChildProcess() = default;
+int ChildProcess::pid() const { return state_->child.pid; }
+int ChildProcess::output() const { return state_->output.read; }
+
+std::optional<ProcessEnd> ChildProcess::end() const {
+  const std::lock_guard lock(state_->mutex);
+  if (!state_->child.try_reap()) return std::nullopt;
+  const int status = state_->child.status;
+  return WIFSIGNALED(status) ? ProcessEnd{.signal = WTERMSIG(status)} : ProcessEnd{.exit_code = WEXITSTATUS(status)};
+}
+
+std::optional<ProcessEnd> ChildProcess::wait(std::chrono::milliseconds timeout) const {
+  const auto deadline = Clock::now() + timeout;
+  for (useconds_t pause = 100;; pause = std::min<useconds_t>(pause * 2, 5000)) {
+    if (auto ended = end(); ended || Clock::now() >= deadline) return ended;
+    ::usleep(pause);
+  }
+}
+
+void ChildProcess::send_signal(int number) const {
+  const std::lock_guard lock(state_->mutex);
+  if (!state_->child.try_reap()) ::kill(-state_->child.pid, number);
+}
+
+Result<ChildProcess> spawn_process(const std::vector<std::string>& argv, const SpawnOptions& options) {
+  CHECK(!argv.empty(), "a process has a program");
+  auto state = std::make_unique<ChildProcess::State>();
+  if (!state->output.open()) return errno_text(errno, argv[0]);
+  ACC_TRY_VOID(start_child(state->child, argv, options.environment, options.directory, state->output, state->output, options.inherited));
+  state->output.close_write();
+  return ChildProcess(std::move(state));
 }
 
 uint64_t raise_descriptor_limit() {

@@ -2,11 +2,14 @@
 //
 //   ACC_TRY(ProcessOutput out, run_process({"pip", "--version"}, {.timeout = 10s}));
 //   ChildOutcome o = run_in_child([] { execute_amx(); return 0; }, 2s);   // o.exit_code, o.signal
+//   ACC_TRY(ChildProcess child, spawn_process({"worker"}, {.inherited = socket}));   // runs beside us; dies with `child`
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,6 +44,46 @@ struct ChildOutcome {
 };
 /// Forks, runs `body` and exits with its value. Only for code that is safe after fork (no locks held by other threads).
 ChildOutcome run_in_child(const std::function<int()>& body, std::chrono::milliseconds timeout);
+
+struct SpawnOptions {
+  std::string directory;                 // working directory; empty = ours
+  std::vector<std::string> environment;  // "NAME=value" added to ours
+  int inherited = -1;                    // a file that the child has as number 3 (kInheritedFile); borrowed; -1 = none
+};
+inline constexpr int kInheritedFile = 3;
+
+struct ProcessEnd {
+  int exit_code = 0;
+  int signal = 0;  // what killed it, or 0
+};
+/// "exited with 3", "was killed by signal 9 (Killed)"
+std::string to_string(const ProcessEnd& end);
+
+/// A child in a process group of its own. Movable; destroying it kills the group and collects the child. Thread-safe.
+class ChildProcess {
+ public:
+  ChildProcess(ChildProcess&&) noexcept;
+  ChildProcess& operator=(ChildProcess&&) noexcept;
+  ~ChildProcess();
+  int pid() const;
+  /// How it ended; nothing while it runs. Never waits.
+  std::optional<ProcessEnd> end() const;
+  /// The same, after waiting at most so long.
+  std::optional<ProcessEnd> wait(std::chrono::milliseconds timeout) const;
+  /// To the whole group; nothing happens once the child was collected.
+  void send_signal(int number) const;
+  /// Where what it prints (standard output and error together) is read; ours, closed by the destructor.
+  int output() const;
+
+ private:
+  friend Result<ChildProcess> spawn_process(const std::vector<std::string>&, const SpawnOptions&);
+  struct State;
+  explicit ChildProcess(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// Starts argv[0], found through PATH, standard input empty. Errors as run_process has them.
+Result<ChildProcess> spawn_process(const std::vector<std::string>& argv, const SpawnOptions& options = {});
 
 /// Raises this process's limit of open files to what it may have at most; returns the limit that holds now.
 uint64_t raise_descriptor_limit();

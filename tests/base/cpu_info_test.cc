@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
+#include <malloc.h>
 #include <sched.h>
 #include <unistd.h>
 
+#include <memory>
 #include <vector>
 
 #include "accelerate/base/cpu.h"
@@ -52,6 +54,22 @@ TEST(CpuInfo, ResidentMemoryIsSeenGrowing) {
   std::vector<char> block(32 << 20, 1);
   EXPECT_GE(resident_bytes(), before + (16 << 20)) << block[5];
   EXPECT_GE(resident_peak_bytes(), before + (16 << 20));
+}
+
+TEST(CpuInfo, FreedMemoryGoesBack) {
+  std::vector<std::unique_ptr<char[]>> pieces;
+  for (int i = 0; i < 32'000; ++i) {
+    pieces.push_back(std::make_unique<char[]>(1000));  // small: from malloc's lists, not maps of their own
+    pieces.back()[500] = 1;
+  }
+  const auto last = std::make_unique<char[]>(1000);    // holds the end of the heap in place
+  const uint64_t before = resident_bytes();
+  const bool of_glibc = mallinfo2().uordblks >= 32'000'000;  // a sanitizer brings an allocator of its own
+  pieces.clear();
+  return_freed_memory();
+  if (of_glibc) {
+    EXPECT_LT(resident_bytes() + (16 << 20), before) << last[0];
+  }
 }
 
 }  // namespace

@@ -269,5 +269,67 @@ TEST(DescriptorLimit, GoesUpToTheHardOne) {
   EXPECT_TRUE(outcome.ok());
 }
 
+std::string read_output(const ChildProcess& child) {
+  std::string text;
+  char piece[256];
+  for (ssize_t count; (count = ::read(child.output(), piece, sizeof piece)) > 0;) text.append(piece, static_cast<size_t>(count));
+  return text;
+}
+
+TEST(SpawnProcess, RunsBesideUsAndSaysHowItEnded) {
+  const auto child = spawn_process({"sh", "-c", "echo out; echo error >&2; exit 3"});
+  ASSERT_TRUE(child) << to_string(child.error());
+  EXPECT_EQ(read_output(*child), "out\nerror\n");
+  const auto end = child->wait(5s);
+  ASSERT_TRUE(end);
+  EXPECT_EQ(to_string(*end), "exited with 3");
+  EXPECT_EQ(child->end()->exit_code, 3) << "asked twice, the same";
+}
+
+TEST(SpawnProcess, ASignalIsNamed) {
+  const auto child = spawn_process({"sleep", "60"});
+  ASSERT_TRUE(child) << to_string(child.error());
+  EXPECT_FALSE(child->end());
+  child->send_signal(SIGKILL);
+  const auto end = child->wait(5s);
+  ASSERT_TRUE(end);
+  EXPECT_EQ(to_string(*end), "was killed by signal 9 (Killed)");
+  child->send_signal(SIGKILL);  // nobody of that number is ours any more
+}
+
+TEST(SpawnProcess, DestroyingItKillsItsWholeGroup) {
+  const TemporaryFolder folder;
+  const auto file = folder.path() / "pid";
+  pid_t parent = 0, grandchild = 0;
+  {
+    const auto child = spawn_process({"sh", "-c", "sleep 60 & echo $! > " + file.string() + "; wait"});
+    ASSERT_TRUE(child) << to_string(child.error());
+    parent = child->pid();
+    for (int i = 0; i < 500 && (grandchild = pid_in(file)) == 0; ++i) std::this_thread::sleep_for(10ms);
+    ASSERT_NE(grandchild, 0);
+  }
+  EXPECT_TRUE(dies_within(parent, 5s));
+  EXPECT_TRUE(dies_within(grandchild, 5s));
+}
+
+TEST(SpawnProcess, AFileIsHandedOverAsNumberThree) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const auto child = spawn_process({"sh", "-c", "echo over >&3; ls /proc/self/fd | wc -l"}, {.inherited = ends[1]});
+  ASSERT_TRUE(child) << to_string(child.error());
+  ::close(ends[1]);
+  char text[16] = {};
+  EXPECT_EQ(::read(ends[0], text, sizeof text), 5);
+  EXPECT_STREQ(text, "over\n");
+  ::close(ends[0]);
+  EXPECT_LE(std::atoi(read_output(*child).c_str()), 6) << "0 to 3, ls' own folder, and nothing else of ours";
+}
+
+TEST(SpawnProcess, AMissingProgramIsNamed) {
+  const auto child = spawn_process({"no-such-program-here"});
+  ASSERT_FALSE(child);
+  EXPECT_EQ(child.error().code, ErrorCode::kNotFound);
+}
+
 }  // namespace
 }  // namespace accelerate
