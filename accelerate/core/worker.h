@@ -45,6 +45,8 @@ class Worker {
   virtual const std::string& name() const = 0;
   virtual Channel& channel() = 0;
   virtual bool alive() const = 0;
+  /// Ends it at once, without asking; alive() is false afterwards. Any thread.
+  virtual void kill() = 0;
   /// How it ended ("killed by signal 9 (Killed); it said: ..."), or nothing known: empty.
   virtual std::string end() const { return {}; }
 };
