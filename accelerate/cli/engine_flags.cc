@@ -5,10 +5,10 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include "accelerate/backends/registry.h"
 #include "accelerate/base/file.h"
 #include "accelerate/base/limits.h"
 #include "accelerate/base/thread_pool.h"
+#include "accelerate/cli/own_worker.h"
 #include "accelerate/cli/progress.h"
 #include "accelerate/engine/hardware.h"
 #include "accelerate/engine/near_match.h"
@@ -46,6 +46,7 @@ void add_engine_flags(CLI::App& app, EngineFlags& flags) {
       ->check(CLI::IsMember({"default", "exact"}))->type_name("WORD");
   app.add_option("--parity", flags.parity, "on: compare with the float32 reference before the first use, once; off: serve unproven")
       ->check(CLI::IsMember({"on", "off"}))->type_name("WORD");
+  app.add_flag("--isolate", flags.isolate, "Run the model in a worker process: a crash there costs no more than the time to start another");
   app.add_flag("--no-pull", flags.no_pull, "Do not fetch a model of the catalog that is not here yet: fail instead");
 }
 
@@ -62,7 +63,8 @@ void add_decoder_flags(CLI::App& app, EngineFlags& flags) {
 
 Result<std::unique_ptr<Engine>> make_engine(const EngineFlags& flags) {
   EngineOptions options;
-  for (const BackendEntry& entry : backend_registry()) options.backends.push_back({std::string(entry.name), entry.make});
+  options.backends = own_backends();
+  options.worker_argv = own_worker_argv();
   options.threads = flags.threads;
   options.memory_bytes = flags.memory_bytes;
   return Engine::create(options);
@@ -75,6 +77,7 @@ Result<OpenOptions> open_options(const EngineFlags& flags) {
   options.compile.precision = flags.precision == "exact" ? Precision::kExact : Precision::kDefault;
   options.parity = flags.parity == "off" ? ParityMode::kOff : ParityMode::kOn;
   options.compile.deterministic = flags.deterministic;
+  options.isolate = flags.isolate;
   options.reuse_prefixes = !flags.no_prefix_cache;
   options.compile.threads = flags.threads;
   options.compile.context = flags.context;

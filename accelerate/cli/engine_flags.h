@@ -21,9 +21,9 @@ struct EngineFlags {
   uint32_t threads = 0, context = 0, slots = 0;  // 0 = the engine's default
   uint64_t kv_tokens = 0, memory_bytes = 0;
   std::string hardware = "auto", precision = "default", parity = "on", chat_template_path;
-  bool no_pull = false, deterministic = false, no_prefix_cache = false;
+  bool no_pull = false, isolate = false, deterministic = false, no_prefix_cache = false;
 };
-/// --threads --memory --hardware --precision --parity --no-pull.
+/// --threads --memory --hardware --precision --parity --isolate --no-pull.
 void add_engine_flags(CLI::App& app, EngineFlags& flags);
 /// --ctx --slots --kv-tokens --chat-template --deterministic --no-prefix-cache, for verbs that generate.
 void add_decoder_flags(CLI::App& app, EngineFlags& flags);

@@ -14,12 +14,14 @@
 #include "accelerate/engine/endpoints.h"
 #include "accelerate/engine/fingerprint.h"
 #include "accelerate/engine/hardware.h"
+#include "accelerate/engine/isolated_backend.h"
 #include "accelerate/engine/parity_gate.h"
 #include "accelerate/engine/planner.h"
 #include "accelerate/engine/records.h"
 #include "accelerate/formats/model_id.h"
 #include "accelerate/formats/open.h"
 #include "accelerate/models/families.h"
+#include "accelerate/wire/supervisor.h"
 
 namespace accelerate {
 namespace {
@@ -114,7 +116,7 @@ std::string describe_tokenizer(const Model& model) {
 
 struct Engine::State {
   BackendContext context;
-  std::vector<std::unique_ptr<Backend>> backends;
+  std::vector<std::unique_ptr<Backend>> backends, isolated;        // isolated[i] runs backends[i] in a worker; empty: none can
   mutable std::mutex mutex;
   std::map<std::string, std::shared_ptr<Endpoint>> endpoints;      // guarded by mutex; null while opening
   std::mutex budget_mutex;                                         // held through a load where there is a budget
@@ -131,6 +133,15 @@ struct Engine::State {
       for (const auto& backend : backends) probed.push_back({backend.get(), backend->probe(deadline)});
     }
     return probed;
+  }
+
+  // What a plan may choose from: a backend itself, or isolated where that is asked for, by the option or by name.
+  Result<std::vector<ProbedBackend>> in_play(std::vector<ProbedBackend> all, const OpenOptions& options) const {
+    const bool named = options.hardware.substr(0, options.hardware.find('@')).ends_with(kIsolatedSuffix);
+    if (!options.isolate && !named) return all;
+    if (isolated.empty()) return Error{ErrorCode::kUnimplemented, "[engine] this process starts no workers, so nothing can be isolated; try the ipfs-accelerate binary"};
+    for (size_t i = 0; i < all.size(); ++i) all[i].backend = isolated[i].get();
+    return all;
   }
 };
 
@@ -152,7 +163,11 @@ Result<std::unique_ptr<Engine>> Engine::create(const EngineOptions& options) {
   context.memory_bytes = options.memory_bytes;
   context.cache_dir = cache_dir().string();
   context.changed = [state = engine->state_.get()] { state->probe_wanted = true; };
+  static Supervisor supervisor;
+  context.workers = &supervisor;
   for (const BackendFactory& factory : options.backends) engine->state_->backends.push_back(factory.make(context));
+  if (options.worker_argv.empty()) return engine;
+  for (const auto& backend : engine->state_->backends) engine->state_->isolated.push_back(make_isolated_backend(*backend, context, options.worker_argv));
   return engine;
 }
 
@@ -174,8 +189,9 @@ Result<std::shared_ptr<Endpoint>> Engine::open(const std::string& word, const Op
     compile.memory_bytes = memory_left();
     ACC_TRY_VOID(add_graph(*opened.model));
     const auto probed = state_->probe(std::chrono::steady_clock::now() + kProbeDeadline);
+    ACC_TRY(const auto in_play, state_->in_play(probed, options));
     ACC_TRY(Plan candidates, make_plan({.model = *opened.model, .hardware = options.hardware, .compile = compile,
-                                        .backends = probed, .detect = options.hardware != "auto"}));
+                                        .backends = in_play, .detect = options.hardware != "auto"}));
     ACC_TRY(const Plan plan, choose_for_load(*this, std::move(candidates), *opened.model, compile));
     const PlanEntry* best = plan.best();
     if (!best) {
@@ -282,7 +298,8 @@ Result<ModelPlan> Engine::plan(const std::string& word, const PlanWish& wish) co
   ACC_TRY(const UseCase usual, use_case_named(model.graph->vocabulary != 0 ? "chat" : "embeddings"));
   result.use = wish.use.value_or(usual);
   const auto probed = state_->probe(std::chrono::steady_clock::now() + kProbeDeadline);
-  ACC_TRY(result.plan, make_plan({.model = model, .hardware = wish.open.hardware, .compile = wish.open.compile, .backends = probed, .detect = true}));
+  ACC_TRY(const auto in_play, state_->in_play(probed, wish.open));
+  ACC_TRY(result.plan, make_plan({.model = model, .hardware = wish.open.hardware, .compile = wish.open.compile, .backends = in_play, .detect = true}));
   ACC_TRY(result.model_id, compute_model_id(model));
   order_by_records(records(), result, wish.constraints, wish.open.compile);
   return result;

@@ -29,6 +29,7 @@ struct BackendFactory {
 
 struct EngineOptions {
   std::vector<BackendFactory> backends;
+  std::vector<std::string> worker_argv;  // starts a worker that has the same backends (engine/worker.h); empty: nothing can be isolated
   uint32_t threads = 0;         // 0 = usable quota (CpuInfo::threads_usable)
   uint64_t memory_bytes = 0;    // budget of all models together; 0 = what the machine and its cgroup allow
 };
@@ -42,6 +43,7 @@ struct OpenOptions {
   std::string name;               // what clients call it; empty = alias or file name
   std::string chat_template;      // Jinja text instead of the model's own
   ParityMode parity = ParityMode::kOn;
+  bool isolate = false;           // in a worker process: Target "cpu-isolated@cpu:0" instead of "cpu@cpu:0"
   bool reuse_prefixes = true;     // keep the KV of what was computed for prompts that begin alike
 };
 
