@@ -17,6 +17,8 @@ struct HttpHeader {
   std::string name, value;
 };
 using HttpHeaders = std::vector<HttpHeader>;
+/// First header of that name, ignoring case; null if there is none.
+const std::string* find_header(const HttpHeaders& headers, std::string_view name);
 
 struct HttpRequest {
   std::string method;   // "GET"; as sent, methods are case-sensitive

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include <boost/beast/http/message.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -184,6 +185,96 @@ HttpRequest HttpRequestParser::take() {
   HttpRequest request = head();
   request.body = std::move(state_->parser.get().body());
   return request;
+}
+
+struct HttpResponseParser::State {
+  HttpParserLimits limits;
+  beast_http::response_parser<GrowingBody> parser;
+  std::optional<Error> fault;
+  bool header_checked = false;
+
+  void fail(ErrorCode code, std::string_view rule, std::string_view got) {
+    fault = Error{code, fmt::format("[http] {}; got {}", rule, got)};
+  }
+  // As for requests: a length or a coding that two readers could understand differently.
+  void check_header() {
+    header_checked = true;
+    const auto& message = parser.get();
+    const auto length = message[beast_http::field::content_length];
+    const bool digits = std::all_of(length.begin(), length.end(), [](char c) { return c >= '0' && c <= '9'; });
+    const auto encoding = message[beast_http::field::transfer_encoding];
+    const auto encodings = message.count(beast_http::field::transfer_encoding);
+    if (message.version() != 10 && message.version() != 11) {
+      fail(ErrorCode::kDataLoss, "only HTTP/1.0 and HTTP/1.1 are spoken here", "another version");
+    } else if (const auto count = std::distance(message.begin(), message.end()); count > static_cast<std::ptrdiff_t>(limits.header_fields_max)) {
+      fail(ErrorCode::kResourceExhausted, fmt::format("a response has at most {} header fields", limits.header_fields_max), fmt::to_string(count));
+    } else if (message.count(beast_http::field::content_length) > 1 || !digits) {
+      fail(ErrorCode::kDataLoss, "Content-Length comes once and is a number", "it otherwise");
+    } else if (encodings > 1 || (encodings == 1 && (!parser.chunked() || !equals_ignoring_case({encoding.data(), encoding.size()}, "chunked")))) {
+      fail(ErrorCode::kDataLoss, "the one transfer encoding known here is chunked", "another");
+    }
+  }
+};
+
+HttpResponseParser::HttpResponseParser(const HttpParserLimits& limits, Question question) : state_(std::make_unique<State>()) {
+  state_->limits = limits;
+  state_->parser.header_limit(limits.header_bytes_max);
+  state_->parser.body_limit(boost::none);  // whoever takes the pieces counts them
+  state_->parser.eager(true);
+  state_->parser.skip(question.of_head);
+}
+
+HttpResponseParser::~HttpResponseParser() = default;
+
+size_t HttpResponseParser::feed(std::string_view bytes) {
+  State& s = *state_;
+  if (s.fault || s.parser.is_done()) return 0;
+  size_t used = 0;
+  try {
+    if (!s.parser.is_header_done() && folds(bytes)) {
+      s.fail(ErrorCode::kDataLoss, "a header field is one line", "one folded over several");
+      return 0;
+    }
+    BeastError error;
+    used = s.parser.put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
+    if (error == beast_http::error::header_limit || error == beast_http::error::buffer_overflow) {
+      s.fail(ErrorCode::kResourceExhausted, fmt::format("status line and headers have at most {} bytes", s.limits.header_bytes_max), "more");
+    } else if (error && error != beast_http::error::need_more) {
+      s.fail(ErrorCode::kDataLoss, "a response follows RFC 9112", fmt::format("a malformed one ({})", error.message()));
+    }
+    if (!s.fault && s.parser.is_header_done() && !s.header_checked) s.check_header();
+    if (!s.fault && !s.parser.is_done() && bytes.size() - used > s.limits.header_bytes_max) {
+      s.fail(ErrorCode::kResourceExhausted, fmt::format("chunk lines and trailers have at most {} bytes", s.limits.header_bytes_max), "more");
+    }
+  } catch (const std::exception& problem) {
+    s.fail(ErrorCode::kResourceExhausted, "a response has to fit the memory", problem.what());
+  }
+  return used;
+}
+
+void HttpResponseParser::end() {
+  if (state_->fault || done()) return;
+  BeastError error;
+  if (state_->parser.is_header_done()) state_->parser.put_eof(error);
+  if (!state_->parser.is_done()) state_->fail(ErrorCode::kDataLoss, "a response is whole", "one that is cut off");
+}
+
+const std::optional<Error>& HttpResponseParser::fault() const { return state_->fault; }
+bool HttpResponseParser::header_done() const { return state_->header_checked && !state_->fault; }
+bool HttpResponseParser::done() const { return !state_->fault && state_->parser.is_done(); }
+int HttpResponseParser::status() const { return static_cast<int>(state_->parser.get().result_int()); }
+bool HttpResponseParser::ends_with_connection() const { return state_->parser.need_eof(); }
+std::string HttpResponseParser::take_body() { return std::exchange(state_->parser.get().body(), {}); }
+
+std::optional<uint64_t> HttpResponseParser::body_bytes_announced() const {
+  const auto length = state_->parser.content_length();
+  return length ? std::optional<uint64_t>(*length) : std::nullopt;
+}
+
+HttpHeaders HttpResponseParser::headers() const {
+  HttpHeaders headers;
+  for (const auto& field : state_->parser.get().base()) headers.push_back({std::string(field.name_string()), std::string(field.value())});
+  return headers;
 }
 
 }  // namespace accelerate

@@ -5,7 +5,15 @@
 //   if (auto& fault = parser.fault()) refuse(fault->status, fault->message);
 //   if (parser.done()) answer(parser.take());
 //
-// Grammar by Boost.Beast; this file's .cc is where Beast lives. One request per parser. Not thread-safe; throws nothing.
+// HttpResponseParser - the other direction, for a client: the body is handed out in pieces as it comes, however long it is.
+//
+//   HttpResponseParser parser({.header_bytes_max = 65536}, {.of_head = false});
+//   held.erase(0, parser.feed(held));
+//   if (parser.header_done()) use(parser.status(), parser.headers());
+//   use(parser.take_body());                     // what has come since the last call
+//   if (peer_closed) parser.end();               // a body that is cut off is a fault
+//
+// Grammar by Boost.Beast; this file's .cc is where Beast lives. One message per parser. Not thread-safe; throws nothing.
 #pragma once
 
 #include <cstddef>
@@ -15,6 +23,7 @@
 #include <string>
 #include <string_view>
 
+#include "accelerate/base/result.h"
 #include "accelerate/net/http.h"
 
 namespace accelerate {
@@ -22,7 +31,7 @@ namespace accelerate {
 struct HttpParserLimits {
   uint32_t header_bytes_max = 32 << 10;
   uint32_t header_fields_max = 128;  // of trailers too
-  size_t body_bytes_max = size_t{1} << 20;
+  size_t body_bytes_max = size_t{1} << 20;  // of a request
 };
 
 class HttpRequestParser {
@@ -53,6 +62,36 @@ class HttpRequestParser {
   HttpRequest head() const;
   /// The request, without its peer. Once, after header_done() (done() for a whole body).
   HttpRequest take();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+class HttpResponseParser {
+ public:
+  struct Question {
+    bool of_head = false;  // the answer to a HEAD or CONNECT has no body, whatever its headers say
+  };
+  HttpResponseParser(const HttpParserLimits& limits, Question question);
+  ~HttpResponseParser();
+
+  /// As HttpRequestParser::feed().
+  size_t feed(std::string_view bytes);
+  /// The peer has closed: fine for a body without a length, a fault for everything else that is not done().
+  void end();
+
+  const std::optional<Error>& fault() const;  // data_loss: malformed or cut off; resource_exhausted: a limit
+  bool header_done() const;
+  bool done() const;
+  // After header_done():
+  int status() const;
+  HttpHeaders headers() const;
+  /// The body ends where the connection does.
+  bool ends_with_connection() const;
+  /// The length the headers announce; nothing for chunked bodies and those that end with the connection.
+  std::optional<uint64_t> body_bytes_announced() const;
+  std::string take_body();
 
  private:
   struct State;

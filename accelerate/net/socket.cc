@@ -28,24 +28,7 @@ constexpr std::chrono::milliseconds kSayEndMax{1000};  // for TLS's last word to
 // notices. Bytes on their way are not counted, so that throughput stays.
 constexpr int kUnsentBytesMax = 64 << 10;
 
-// Waits for `events` on fd; false at the deadline. Rounds up so that a wait never ends early and spins.
-bool wait_for(int fd, short events, NetDeadline deadline) {
-  for (;;) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
-    pollfd entry{fd, events, 0};
-    const int ready = ::poll(&entry, 1, static_cast<int>(std::clamp<int64_t>(left, 0, 1 << 30)));
-    if (ready > 0) return true;
-    if (ready == 0 && left <= 0) return false;
-    if (ready < 0 && errno != EINTR && errno != EAGAIN) return true;  // the read or write that follows says what is wrong
-  }
-}
-
-// What a TLS step waits for; kOk once it did something.
-Socket::Status wait_for(int fd, TlsSession::Want want, NetDeadline deadline) {
-  if (want == TlsSession::Want::kNothing) return Socket::Status::kOk;
-  if (want == TlsSession::Want::kEnd) return Socket::Status::kClosed;
-  return wait_for(fd, want == TlsSession::Want::kRead ? POLLIN : POLLOUT, deadline) ? Socket::Status::kOk : Socket::Status::kTimeout;
-}
+constexpr int64_t kStopCheckMs = 50;  // half of what users of a stop flag are promised
 
 std::string address_text(const sockaddr_storage& address) {
   char text[INET6_ADDRSTRLEN] = {};
@@ -101,17 +84,41 @@ Error listen_error(const std::string& where, int cause) {
   return {ErrorCode::kUnavailable, fmt::format("[net] cannot listen on {}; got {}", where, std::strerror(cause))};
 }
 
+// What a TLS step waits for; kOk once it did something.
+Socket::Status wait_for_tls(int fd, TlsSession::Want want, NetDeadline deadline, const std::atomic<bool>* stop) {
+  if (want == TlsSession::Want::kNothing) return Socket::Status::kOk;
+  if (want == TlsSession::Want::kEnd) return Socket::Status::kClosed;
+  const short events = want == TlsSession::Want::kRead ? POLLIN : POLLOUT;
+  return wait_for_fd(fd, events, deadline, stop) ? Socket::Status::kOk : Socket::Status::kTimeout;
+}
+
 }  // namespace
+
+bool wait_for_fd(int fd, short events, NetDeadline deadline, const std::atomic<bool>* stop) {
+  for (;;) {
+    if (stop != nullptr && stop->load(std::memory_order_relaxed)) return false;
+    // Rounded up so that a wait never ends early and spins.
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+    pollfd entry{fd, events, 0};
+    const int ready = ::poll(&entry, 1, static_cast<int>(std::clamp<int64_t>(left, 0, stop != nullptr ? kStopCheckMs : 1 << 30)));
+    if (ready > 0) return true;
+    if (ready == 0 && left <= 0) return false;
+    if (ready < 0 && errno != EINTR && errno != EAGAIN) return true;  // the read or write that follows says what is wrong
+  }
+}
 
 Socket::Socket() = default;
 Socket::Socket(int fd) : fd_(fd) {}
 Socket::~Socket() { close(); }
-Socket::Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)), tls_(std::move(other.tls_)) {}
+Socket::Socket(Socket&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), tls_(std::move(other.tls_)), stop_(other.stop_), why_closed_(std::move(other.why_closed_)) {}
 Socket& Socket::operator=(Socket&& other) noexcept {
   if (this != &other) {
     close();
     fd_ = std::exchange(other.fd_, -1);
     tls_ = std::move(other.tls_);
+    stop_ = other.stop_;
+    why_closed_ = std::move(other.why_closed_);
   }
   return *this;
 }
@@ -122,20 +129,36 @@ void Socket::close() {
   fd_ = -1;
 }
 
-Socket::Status Socket::start_tls(const TlsContext& context, NetDeadline deadline) {
-  tls_ = TlsSession::accept(context, fd_);
-  if (tls_ == nullptr) return Status::kClosed;
+Socket::Status Socket::closed_by(int cause) {
+  why_closed_ = std::strerror(cause);
+  return Status::kClosed;
+}
+
+Socket::Status Socket::shake_hands(NetDeadline deadline) {
+  if (tls_ == nullptr) return closed_by(ENOMEM);
   for (;;) {
     const TlsSession::Want want = tls_->handshake();
-    const Status status = wait_for(fd_, want, deadline);
+    const Status status = wait_for_tls(fd_, want, deadline, stop_);
+    if (status == Status::kClosed) why_closed_ = tls_->why_ended();
     if (status != Status::kOk || want == TlsSession::Want::kNothing) return status;
   }
+}
+
+Socket::Status Socket::start_tls(const TlsContext& context, NetDeadline deadline) {
+  tls_ = TlsSession::accept(context, fd_);
+  return shake_hands(deadline);
+}
+
+Socket::Status Socket::start_tls(const TlsContext& context, const std::string& host, NetDeadline deadline) {
+  tls_ = TlsSession::connect(context, fd_, host);
+  return shake_hands(deadline);
 }
 
 Socket::Read Socket::read(char* into, size_t size, NetDeadline deadline) {
   while (tls_ != nullptr) {
     const TlsSession::Step step = tls_->read(into, size);
-    const Status status = wait_for(fd_, step.want, deadline);
+    const Status status = wait_for_tls(fd_, step.want, deadline, stop_);
+    if (status == Status::kClosed) why_closed_ = tls_->why_ended();
     if (status != Status::kOk || step.bytes > 0) return {status, step.bytes};
   }
   for (;;) {
@@ -143,8 +166,8 @@ Socket::Read Socket::read(char* into, size_t size, NetDeadline deadline) {
     if (got > 0) return {Status::kOk, static_cast<size_t>(got)};
     if (got == 0) return {Status::kClosed, 0};
     if (errno == EINTR) continue;
-    if (errno != EAGAIN && errno != EWOULDBLOCK) return {Status::kClosed, 0};
-    if (!wait_for(fd_, POLLIN, deadline)) return {Status::kTimeout, 0};
+    if (errno != EAGAIN && errno != EWOULDBLOCK) return {closed_by(errno), 0};
+    if (!wait_for_fd(fd_, POLLIN, deadline, stop_)) return {Status::kTimeout, 0};
   }
 }
 
@@ -152,7 +175,9 @@ Socket::Status Socket::write_all(std::string_view bytes, NetDeadline deadline) {
   while (tls_ != nullptr && !bytes.empty()) {
     const TlsSession::Step step = tls_->write(bytes);
     bytes.remove_prefix(step.bytes);
-    if (const Status status = wait_for(fd_, step.want, deadline); status != Status::kOk) return status;
+    const Status status = wait_for_tls(fd_, step.want, deadline, stop_);
+    if (status == Status::kClosed) why_closed_ = tls_->why_ended();
+    if (status != Status::kOk) return status;
   }
   while (!bytes.empty()) {
     const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -161,8 +186,8 @@ Socket::Status Socket::write_all(std::string_view bytes, NetDeadline deadline) {
       continue;
     }
     if (errno == EINTR) continue;
-    if (errno != EAGAIN && errno != EWOULDBLOCK) return Status::kClosed;
-    if (!wait_for(fd_, POLLOUT, deadline)) return Status::kTimeout;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) return closed_by(errno);
+    if (!wait_for_fd(fd_, POLLOUT, deadline, stop_)) return Status::kTimeout;
   }
   return Status::kOk;
 }
@@ -184,7 +209,7 @@ void Socket::shut_down() {
 
 void Socket::shut_down_sending() {
   const NetDeadline deadline = deadline_in(kSayEndMax);
-  while (tls_ != nullptr && tls_->say_end() == TlsSession::Want::kWrite && wait_for(fd_, POLLOUT, deadline)) {
+  while (tls_ != nullptr && tls_->say_end() == TlsSession::Want::kWrite && wait_for_fd(fd_, POLLOUT, deadline)) {
   }
   if (fd_ >= 0) ::shutdown(fd_, SHUT_WR);
 }

@@ -7,6 +7,7 @@
 // A Socket is used by one thread; shut_down() and shut_down_receiving() alone may be called from another, and wake it.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -20,6 +21,8 @@ namespace accelerate {
 
 using NetDeadline = std::chrono::steady_clock::time_point;
 inline NetDeadline deadline_in(std::chrono::milliseconds wait) { return std::chrono::steady_clock::now() + wait; }
+/// Waits for poll()'s `events` on `fd`; false at the deadline, or within 50 ms of `*stop` (may be null) becoming true.
+bool wait_for_fd(int fd, short events, NetDeadline deadline, const std::atomic<bool>* stop = nullptr);
 
 class TlsContext;
 class TlsSession;
@@ -39,6 +42,12 @@ class Socket {
   struct Read { Status status; size_t bytes; };
   /// The server's side of a TLS handshake; read() and write_all() are encrypted from then on.
   Status start_tls(const TlsContext& context, NetDeadline deadline);
+  /// The client's side: the peer has to prove that it is `host`, a name or an address; why_closed() says what it failed at.
+  Status start_tls(const TlsContext& context, const std::string& host, NetDeadline deadline);
+  /// From now on every wait ends with kTimeout within 50 ms of `*stop` becoming true. Not owned; null = none.
+  void obey(const std::atomic<bool>* stop) { stop_ = stop; }
+  /// After kClosed from read(), write_all() or start_tls(): the cause; empty when the peer ended properly (TLS: said so).
+  const std::string& why_closed() const { return why_closed_; }
   /// Waits until something can be read, then reads at most `size` bytes.
   Read read(char* into, size_t size, NetDeadline deadline);
   /// Sends everything, in as many steps as the peer's window asks for.
@@ -58,8 +67,12 @@ class Socket {
 
  private:
   void close();
+  Status shake_hands(NetDeadline deadline);
+  Status closed_by(int cause);
   int fd_ = -1;
   std::unique_ptr<TlsSession> tls_;  // none = plain
+  const std::atomic<bool>* stop_ = nullptr;
+  std::string why_closed_;
 };
 
 class Listener {

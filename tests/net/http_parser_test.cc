@@ -1,5 +1,6 @@
 #include "accelerate/net/http_parser.h"
 
+#include <optional>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -151,6 +152,81 @@ TEST(HttpParser, AFaultEndsIt) {
   ASSERT_TRUE(parser.fault());
   EXPECT_EQ(parser.feed("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), 0u);
   EXPECT_FALSE(parser.done());
+}
+
+// What a client sees of `bytes` when it gets `step` of them at a time and then the end.
+struct Answer {
+  int status = 0;
+  std::string body;
+  std::optional<Error> fault;
+  bool done_before_end = false;
+};
+Answer answer_of(std::string_view bytes, size_t step = 1, bool of_head = false) {
+  HttpResponseParser parser(kLimits, {.of_head = of_head});
+  Answer answer;
+  std::string held;
+  for (size_t at = 0; at < bytes.size() && !parser.done() && !parser.fault(); at += step) {
+    held += bytes.substr(at, step);
+    held.erase(0, parser.feed(held));
+    if (parser.header_done()) answer.body += parser.take_body();
+  }
+  answer.done_before_end = parser.done();
+  parser.end();
+  answer.fault = parser.fault();
+  if (parser.header_done()) answer.status = parser.status();
+  return answer;
+}
+
+TEST(HttpResponseParser, HandsOutBodiesOfAllThreeKinds) {
+  const std::string large(size_t{200} << 10, 'x');
+  for (const size_t step : {size_t{1}, size_t{7}, size_t{1} << 20}) {
+    Answer a = answer_of("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: y\r\n\r\nhello", step);
+    EXPECT_EQ(a.status, 200);
+    EXPECT_EQ(a.body, "hello");
+    EXPECT_TRUE(a.done_before_end && !a.fault);
+    a = answer_of("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: z\r\n\r\n", step);
+    EXPECT_EQ(a.body, "abcde");
+    EXPECT_TRUE(a.done_before_end && !a.fault);
+    a = answer_of("HTTP/1.0 200 OK\r\n\r\n" + large, step);
+    EXPECT_EQ(a.body, large);
+    EXPECT_TRUE(!a.done_before_end && !a.fault);
+  }
+}
+
+TEST(HttpResponseParser, AnswersWithoutABody) {
+  EXPECT_TRUE(answer_of("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", 1, true).done_before_end);
+  EXPECT_TRUE(answer_of("HTTP/1.1 204 No Content\r\n\r\n").done_before_end);
+  EXPECT_TRUE(answer_of("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n").done_before_end);
+  EXPECT_TRUE(answer_of("HTTP/1.1 100 Continue\r\n\r\n").done_before_end);
+}
+
+TEST(HttpResponseParser, WhatIsCutOffIsAFault) {
+  for (const char* text : {"", "HTTP/1.1 2", "HTTP/1.1 200 OK\r\nX: y\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell",
+                           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+                           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n"}) {
+    const Answer a = answer_of(text);
+    ASSERT_TRUE(a.fault.has_value()) << text;
+    EXPECT_EQ(a.fault->code, ErrorCode::kDataLoss) << text;
+  }
+}
+
+TEST(HttpResponseParser, RefusesTheMalformedAndTheEndless) {
+  const auto code = [](const std::string& text) {
+    const Answer a = answer_of(text, 64);
+    return a.fault ? a.fault->code : ErrorCode::kUnknown;
+  };
+  for (const char* text : {"hello\r\n\r\n", "HTTP/2 200\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+                           "HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\nhello", "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello",
+                           "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello", "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+                           "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"}) {
+    EXPECT_EQ(code(text), ErrorCode::kDataLoss) << text;
+  }
+  EXPECT_EQ(code("HTTP/1.1 200 OK\r\nX: " + std::string(5000, 'x')), ErrorCode::kResourceExhausted);
+  std::string many = "HTTP/1.1 200 OK\r\n";
+  for (int i = 0; i < 20; ++i) many += "A: b\r\n";
+  EXPECT_EQ(code(many + "\r\n"), ErrorCode::kResourceExhausted);
+  EXPECT_EQ(code("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;" + std::string(5000, 'x')), ErrorCode::kResourceExhausted);
 }
 
 }  // namespace

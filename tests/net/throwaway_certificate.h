@@ -5,6 +5,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
 #include <cstdio>
 #include <filesystem>
@@ -17,8 +18,9 @@
 
 namespace accelerate::testing {
 
-/// Writes NAME.crt and NAME.key into `folder`; the key with `passphrase` if there is one.
-inline TlsFiles make_certificate(const std::filesystem::path& folder, const std::string& name, const char* passphrase = nullptr) {
+/// Writes NAME.crt and NAME.key into `folder`; the key with `passphrase` if there is one. `hosts`: "DNS:a.test,IP:127.0.0.1".
+inline TlsFiles make_certificate(const std::filesystem::path& folder, const std::string& name, const char* passphrase = nullptr,
+                                 const char* hosts = nullptr) {
   const TlsFiles files{.certificate = folder / (name + ".crt"), .key = folder / (name + ".key")};
   EVP_PKEY* key = EVP_EC_gen("P-256");
   X509* certificate = X509_new();
@@ -29,6 +31,12 @@ inline TlsFiles make_certificate(const std::filesystem::path& folder, const std:
   X509_NAME* subject = X509_get_subject_name(certificate);
   X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
   X509_set_issuer_name(certificate, subject);
+  if (hosts != nullptr) {
+    X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, hosts);
+    EXPECT_NE(extension, nullptr);
+    X509_add_ext(certificate, extension, -1);
+    X509_EXTENSION_free(extension);
+  }
   EXPECT_GT(X509_sign(certificate, key, EVP_sha256()), 0);
   std::FILE* out = std::fopen(files.certificate.c_str(), "w");
   PEM_write_X509(out, certificate);
