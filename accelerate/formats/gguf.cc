@@ -205,7 +205,9 @@ Result<void> Parser::read_metadata(GgufFile& file) {
   for (uint64_t i = 0; i < metadata_count_; ++i) {
     ACC_TRY(const std::string_view key, read_name("a metadata key"));
     ACC_TRY(const uint32_t type, read<uint32_t>(key));
+    const uint64_t begin = at_;
     ACC_TRY(GgufValue value, read_value(type, key));
+    file.entries.push_back({key, static_cast<GgufType>(type), bytes_.subspan(begin, at_ - begin)});
     if (!file.metadata.emplace(std::string(key), std::move(value)).second) {
       return data_loss(fmt::format("metadata keys are unique; got {} twice", in_quotes(key)));
     }
@@ -394,6 +396,11 @@ Result<const GgufArray*> GgufFile::array(std::string_view key) const {
   if (!value) return static_cast<const GgufArray*>(nullptr);
   if (const auto* array = std::get_if<GgufArray>(value)) return array;
   return wrong_type(key, "an array", *value);
+}
+
+std::optional<uint32_t> gguf_tensor_type(DType type) {
+  const auto* const found = std::find_if(std::begin(kTensorTypes), std::end(kTensorTypes), [&](const TensorType& t) { return t.dtype == type; });
+  return found == std::end(kTensorTypes) ? std::nullopt : std::optional(found->number);
 }
 
 Result<GgufFile> parse_gguf(std::span<const std::byte> bytes) { return Parser(bytes).parse(); }

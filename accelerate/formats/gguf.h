@@ -54,11 +54,19 @@ using GgufValue = std::variant<uint64_t, int64_t, double, bool, std::string_view
 /// For people: "42", "true", "text", "[1, 2, 3, ... 97 more]"; long texts are cut.
 std::string to_string(const GgufValue& value);
 
+/// A key and its value exactly as in the file, for those who write it again.
+struct GgufEntry {
+  std::string_view key;
+  GgufType type = GgufType::kU8;
+  std::span<const std::byte> bytes;
+};
+
 struct GgufFile {
   uint32_t version = 0;
   uint64_t alignment = 32;
   uint64_t data_offset = 0;  // where tensor data begins
   std::map<std::string, GgufValue, std::less<>> metadata;
+  std::vector<GgufEntry> entries;   // the same, as they are in the file and in its order
   std::vector<TensorView> tensors;  // file order; shapes outermost first
 
   const GgufValue* find(std::string_view key) const;
@@ -73,5 +81,8 @@ struct GgufFile {
 /// data_loss for truncated or contradictory files; unimplemented for other versions, big-endian files and tensor types
 /// that are not supported (naming tensor and type); invalid_argument when it is no GGUF at all.
 Result<GgufFile> parse_gguf(std::span<const std::byte> bytes);
+
+/// The number a GGUF file has for tensors of `type`; nothing for types it does not know (U8, BOOL).
+std::optional<uint32_t> gguf_tensor_type(DType type);
 
 }  // namespace accelerate
