@@ -27,5 +27,6 @@ std::filesystem::path data_dir() { return xdg("XDG_DATA_HOME", ".local/share"); 
 std::filesystem::path cache_dir() { return xdg("XDG_CACHE_HOME", ".cache"); }
 std::filesystem::path config_dir() { return xdg("XDG_CONFIG_HOME", ".config"); }
 std::filesystem::path state_dir() { return xdg("XDG_STATE_HOME", ".local/state"); }
+std::filesystem::path environment_python(std::string_view name) { return cache_dir() / name / "bin" / "python"; }
 
 }  // namespace accelerate

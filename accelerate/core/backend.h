@@ -68,6 +68,14 @@ struct Support {
   MemoryEstimate memory;       // its parts, where the backend knows them
 };
 
+/// A Python environment that `ipfs-accelerate install NAME` makes for a backend.
+struct InstallRecipe {
+  std::string environment;    // its folder in the cache: base/paths.h, environment_python()
+  std::string requirements;   // pinned, as pip reads them
+  uint64_t disk_bytes = 0;    // about, with what the packages bring along; shown before
+  std::string licence;        // of what is installed, shown before
+};
+
 /// Plain data read by CLI, API, docs and tests.
 struct Descriptor {
   std::string name;                     // "cpu"
@@ -75,6 +83,7 @@ struct Descriptor {
   std::string summary;                  // one line
   std::vector<std::string> needs;       // what must be there
   std::string how_to_get;
+  std::optional<InstallRecipe> install{};
 };
 
 enum class Precision : uint8_t {

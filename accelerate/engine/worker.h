@@ -8,6 +8,7 @@
 
 #include "accelerate/core/worker.h"
 #include "accelerate/engine/engine.h"
+#include "accelerate/wire/message.h"
 
 namespace accelerate {
 

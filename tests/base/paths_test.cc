@@ -39,5 +39,10 @@ TEST(Paths, WithoutHomeTheUserDatabaseDecides) {
   EXPECT_EQ(data_dir().filename(), "ipfs-accelerate");
 }
 
+TEST(Paths, AnEnvironmentIsInTheCache) {
+  const ScopedEnvironment cache("XDG_CACHE_HOME", "/c");
+  EXPECT_EQ(environment_python("torch"), "/c/ipfs-accelerate/torch/bin/python");
+}
+
 }  // namespace
 }  // namespace accelerate
