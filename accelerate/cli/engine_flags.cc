@@ -11,6 +11,7 @@
 #include "accelerate/cli/own_worker.h"
 #include "accelerate/cli/progress.h"
 #include "accelerate/engine/hardware.h"
+#include "accelerate/engine/hub.h"
 #include "accelerate/engine/near_match.h"
 
 namespace accelerate {
@@ -47,7 +48,7 @@ void add_engine_flags(CLI::App& app, EngineFlags& flags) {
   app.add_option("--parity", flags.parity, "on: compare with the float32 reference before the first use, once; off: serve unproven")
       ->check(CLI::IsMember({"on", "off"}))->type_name("WORD");
   app.add_flag("--isolate", flags.isolate, "Run the model in a worker process: a crash there costs no more than the time to start another");
-  app.add_flag("--no-pull", flags.no_pull, "Do not fetch a model of the catalog that is not here yet: fail instead");
+  app.add_flag("--no-pull", flags.no_pull, "Do not fetch a model of the catalog or a hub that is not here yet: fail instead");
 }
 
 void add_decoder_flags(CLI::App& app, EngineFlags& flags) {
@@ -101,9 +102,14 @@ std::string describe_pull(const CatalogEntry& entry) {
 Result<void> ensure_pulled(Console& console, const std::string& word, const EngineFlags& flags) {
   const Result<ModelLocation> where = locate_model(word);
   const CatalogEntry* entry = find_entry(word);
-  if (where || !entry) return {};
+  const bool of_hub = is_hub_name(word) && !where && where.error().code == ErrorCode::kNotFound;
+  if (where || (!entry && !of_hub)) return {};
   if (flags.no_pull) return where.error();
-  console.say(fmt::format("{} is not here yet; fetching {}", word, describe_pull(*entry)));
+  if (entry) console.say(fmt::format("{} is not here yet; fetching {}", word, describe_pull(*entry)));
+  if (of_hub) {
+    ACC_TRY(const HubSettings settings, hub_settings());
+    console.say(fmt::format("{} is not here yet; fetching it from {} into {}", printable(word), settings.endpoint, settings.cache.string()));
+  }
   ProgressLine progress(console);
   ACC_TRY(const std::string path, pull_model(word, progress));
   return {};

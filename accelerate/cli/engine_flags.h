@@ -34,7 +34,7 @@ Result<std::unique_ptr<Engine>> make_engine(const EngineFlags& flags);
 /// What the flags ask for; invalid_argument for an unknown hardware name, not_found for a missing template file.
 Result<OpenOptions> open_options(const EngineFlags& flags);
 
-/// Pulls `word` if it is an alias of the catalog that is not there yet, saying what and how large first. Anything else is
+/// Pulls `word` if it is an alias of the catalog or a name on a hub that is not there yet, saying what and how large first. Anything else is
 /// left to Engine::open. With flags.no_pull it only fails where it would have pulled.
 Result<void> ensure_pulled(Console& console, const std::string& word, const EngineFlags& flags);
 

@@ -14,7 +14,7 @@ namespace {
 class PullVerb : public Verb {
  public:
   void declare(CLI::App& app) override {
-    app.add_option("NAME", names_, "Names of the catalog, see `models`")->required();
+    app.add_option("NAME", names_, "Names of the catalog, see `models`, or hf:org/repo[@revision][:file]")->required();
     app.add_flag("--json", json_, "One JSON object with the paths");
   }
   bool json() const override { return json_; }

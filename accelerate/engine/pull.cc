@@ -15,6 +15,7 @@
 
 #include "accelerate/base/file.h"
 #include "accelerate/engine/catalog.h"
+#include "accelerate/engine/hub.h"
 #include "accelerate/engine/installed.h"
 #include "accelerate/engine/near_match.h"
 #include "accelerate/engine/pull_package.h"
@@ -262,6 +263,12 @@ Result<std::string> pull_recipe(const PullRecipe& recipe, const fs::path& models
 }
 
 Result<std::string> pull_model(std::string_view alias, Progress& progress) {
+  if (is_hub_name(alias)) {
+    ACC_TRY(const HubName name, parse_hub_name(alias));
+    ACC_TRY(const HubSettings settings, hub_settings());
+    ACC_TRY(const HubModel model, pull_from_hub(name, settings, progress));
+    return model.path.string();
+  }
   const PullRecipe* recipe = find_pull_recipe(alias);
   if (recipe) {
     const Result<std::string> path = pull_recipe(*recipe, models_dir(), progress);
@@ -270,7 +277,7 @@ Result<std::string> pull_model(std::string_view alias, Progress& progress) {
   std::vector<std::string> known;
   for (const CatalogEntry& entry : catalog()) known.emplace_back(entry.alias);
   return Error{ErrorCode::kNotFound, fmt::format("[pull] the name must be in the catalog ({}); got '{}'{}; try `ipfs-accelerate "
-                                                 "models`", fmt::join(known, ", "), alias, near_match_hint(alias, known))};
+                                                 "models`, or hf:org/repo", fmt::join(known, ", "), alias, near_match_hint(alias, known))};
 }
 
 }  // namespace accelerate

@@ -42,5 +42,12 @@ TEST(Url, BracketsIpv6) {
   EXPECT_EQ(host_and_port("::1", 8080), "[::1]:8080");
 }
 
+TEST(Url, PercentEncodes) {
+  EXPECT_EQ(percent_encode("aZ9-._~"), "aZ9-._~");
+  EXPECT_EQ(percent_encode("a/b c%\xc3\xa9\n"), "a%2Fb%20c%25%C3%A9%0A");
+  EXPECT_EQ(percent_encode("a/b?c", "/"), "a/b%3Fc");
+  EXPECT_EQ(percent_decode(percent_encode("any \xff/?&")), "any \xff/?&");
+}
+
 }  // namespace
 }  // namespace accelerate
