@@ -7,7 +7,7 @@
 namespace accelerate {
 
 Lineup::Lineup(std::vector<Candidate> candidates, Fallback fallback, const BreakerLimits& limits) : fallback_(fallback) {
-  for (Candidate& candidate : candidates) entries_.push_back({.candidate = std::move(candidate), .breaker = CircuitBreaker(limits), .cause = {}});
+  for (Candidate& candidate : candidates) entries_.push_back({.candidate = std::move(candidate), .breaker = CircuitBreaker(limits), .cause = Error{}});
 }
 
 std::optional<size_t> Lineup::find(const std::string& target) const {
@@ -24,10 +24,12 @@ void Lineup::home(size_t index, Time now) {
 }
 
 std::optional<size_t> Lineup::next(Time now, const Skip& skip) const {
+  std::optional<size_t> best;
   for (size_t i = 0; i < entries_.size(); ++i) {
-    if (may(entries_[i]) && !skip(i) && entries_[i].breaker.may_start(now)) return i;
+    if (!may(entries_[i]) || skip(i) || !entries_[i].breaker.may_start(now)) continue;
+    if (!best || entries_[i].breaker.failures() < entries_[*best].breaker.failures()) best = i;
   }
-  return {};
+  return best;
 }
 
 std::optional<Lineup::Time> Lineup::next_time(Time now, const Skip& skip) const {
@@ -50,7 +52,7 @@ void Lineup::worked(size_t index, Time now) { entries_[index].breaker.start_work
 
 void Lineup::failed(size_t index, Time now, const Error& cause) {
   Entry& entry = entries_[index];
-  entry.cause = cause.message;
+  entry.cause = cause;
   ++entry.failures;
   if (may_pass(cause.code)) entry.breaker.failed(now);
   else entry.breaker.refused(now);
@@ -58,13 +60,16 @@ void Lineup::failed(size_t index, Time now, const Error& cause) {
 
 Error Lineup::none_left(const std::string& name) const {
   std::string causes;
+  std::optional<ErrorCode> code;
   for (const Entry& entry : entries_) {
-    const std::string cause = !entry.cause.empty()                            ? entry.cause
+    const std::string& known = entry.cause.message;
+    if (!known.empty()) code = !code || *code == entry.cause.code ? entry.cause.code : ErrorCode::kUnavailable;
+    const std::string cause = !known.empty()                                  ? known
                               : fallback_ == Fallback::kForbid && !entry.home ? "not tried, fallback is forbidden"
                                                                               : "not tried";
     causes += fmt::format("{}{}: {}", causes.empty() ? "" : "; ", entry.candidate.target, cause);
   }
-  return Error{ErrorCode::kUnavailable, fmt::format("[engine] no target is left for '{}'; got {}; try again later, or another target", name, causes)};
+  return Error{code.value_or(ErrorCode::kUnavailable), fmt::format("[engine] no target is left for '{}'; got {}; try again later, or another target", name, causes)};
 }
 
 }  // namespace accelerate

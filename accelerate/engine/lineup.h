@@ -30,7 +30,7 @@ class Lineup {
 
   /// One that runs from the beginning: with fallback forbidden only these are started again.
   void home(size_t index, Time now);
-  /// The first that may be started now, but for those that `skip` names.
+  /// Of those that may be started now and that `skip` does not name, who failed least often in a row, then the first.
   std::optional<size_t> next(Time now, const Skip& skip) const;
   /// When the first of them may be; nothing when all are out.
   std::optional<Time> next_time(Time now, const Skip& skip) const;
@@ -41,17 +41,17 @@ class Lineup {
   void reset(size_t index) { entries_[index].breaker.reset(); }
 
   const CircuitBreaker& breaker(size_t index) const { return entries_[index].breaker; }
-  const std::string& cause(size_t index) const { return entries_[index].cause; }  // of the last failure; empty = none
+  const std::string& cause(size_t index) const { return entries_[index].cause.message; }  // of the last failure; empty = none
   uint64_t starts(size_t index) const { return entries_[index].starts; }
   uint64_t failures(size_t index) const { return entries_[index].failures; }
-  /// unavailable, with the cause of every Target.
+  /// With the cause of every Target, and their code where they agree; else unavailable.
   Error none_left(const std::string& name) const;
 
  private:
   struct Entry {
     Candidate candidate;
     CircuitBreaker breaker;
-    std::string cause;
+    Error cause;
     uint64_t starts = 0, failures = 0;
     bool home = false;
   };

@@ -205,9 +205,8 @@ TEST(DecoderPool, OneWithoutNumbersHasASecondChanceWhereThereIsNoOther) {
   EXPECT_THAT(told.error->message, HasSubstr("logits are numbers"));
   EXPECT_EQ(told.moves.size(), 1u) << "tried again once";
   EXPECT_EQ(pool.of(0).failures, 0u);
-  EXPECT_TRUE(pool.ask({5}, 9).get().error) << "the third fault";
   expect_exact(pool.ask({5}, 9).get(), {5}, 9);
-  EXPECT_EQ(pool.of(0).failures, 1u) << "and it was started again";
+  EXPECT_EQ(pool.of(0).failures, 1u) << "with the third fault it was started again";
 }
 
 TEST(DecoderPool, ClosingEndsWhatRunsAndWhatWaits) {

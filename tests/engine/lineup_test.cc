@@ -28,7 +28,13 @@ TEST(Lineup, GoesDownTheOrderAndComesBackWhenBreakersAllow) {
   lineup.failed(0, now, {ErrorCode::kUnavailable, "[a] killed"});
   EXPECT_EQ(lineup.next(now, kNone), 1u);
   EXPECT_EQ(lineup.next(now, [](size_t i) { return i == 1; }), 2u);
-  EXPECT_EQ(lineup.next(now + 100ms, kNone), 0u) << "the best of the plan, as soon as it may be tried";
+  EXPECT_EQ(lineup.next(now + 100ms, kNone), 1u) << "who has not failed goes first";
+  EXPECT_EQ(lineup.next(now + 99ms, [](size_t i) { return i != 0; }), std::nullopt);
+  for (const size_t i : {1, 2}) {
+    lineup.begins(i, now);
+    lineup.failed(i, now, {ErrorCode::kUnavailable, "killed"});
+  }
+  EXPECT_EQ(lineup.next(now + 100ms, kNone), 0u) << "all have: the order of the plan";
   EXPECT_EQ(lineup.next_time(now, [](size_t i) { return i != 0; }), now + 100ms);
   EXPECT_EQ(lineup.starts(0), 1u);
   EXPECT_EQ(lineup.failures(0), 1u);
@@ -54,8 +60,10 @@ TEST(Lineup, WhatCanNotHelpIsNotTriedAgain) {
   EXPECT_FALSE(lineup.next(kBegin + 10min, kNone));
   EXPECT_FALSE(lineup.next_time(kBegin, kNone)) << "nobody waits half an hour for it";
   const Error error = lineup.none_left("smollm2");
-  EXPECT_EQ(error.code, ErrorCode::kUnavailable);
+  EXPECT_EQ(error.code, ErrorCode::kFailedPrecondition) << "they agree";
   EXPECT_THAT(error.message, HasSubstr("no target is left for 'smollm2'; got a@cpu:0: [gate] wrong numbers; b@cpu:0: [gate]"));
+  lineup.failed(2, kBegin, {ErrorCode::kInternal, "[c] broken"});
+  EXPECT_EQ(lineup.none_left("smollm2").code, ErrorCode::kUnavailable) << "they do not";
   lineup.reset(1);
   EXPECT_EQ(lineup.next(kBegin, kNone), 1u);
 }
