@@ -1,6 +1,7 @@
 #include "accelerate/engine/candidates.h"
 
 #include <cmath>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -16,13 +17,13 @@ struct FiniteSink final : LogitsSink, MatrixSink {
   void matrix(size_t, std::span<const float> values, size_t, size_t) override { look(values); }
   void look(std::span<const float> values) {
     ++rows;
-    for (const float value : values) finite = finite && !std::isnan(value);
+    for (const float value : values) finite = finite && !(std::isnan(value) || value == std::numeric_limits<float>::infinity());
   }
 };
 
 Result<void> judge(const FiniteSink& sink) {
   if (sink.rows > 0 && sink.finite) return {};
-  return Error{ErrorCode::kInternal, fmt::format("[engine] the first token of a new program gives numbers; got {}", sink.rows == 0 ? "nothing" : "NaN")};
+  return Error{ErrorCode::kInternal, fmt::format("[engine] the first token of a new program gives numbers; got {}", sink.rows == 0 ? "nothing" : "NaN or infinity")};
 }
 
 Result<void> step_once(DecoderProgram& program) {
