@@ -6,8 +6,8 @@
 
 #include "accelerate/core/graph.h"
 #include "accelerate/engine/chat_prompt.h"
+#include "accelerate/engine/decoder_pool.h"
 #include "accelerate/engine/endpoints.h"
-#include "accelerate/engine/scheduler.h"
 #include "accelerate/engine/text_answer.h"
 #include "accelerate/text/grammar.h"
 #include "accelerate/text/tokenizer.h"
@@ -25,11 +25,10 @@ struct Prompt {
 
 class DecoderEndpoint final : public Endpoint {
  public:
-  DecoderEndpoint(EndpointParts parts, std::unique_ptr<DecoderProgram> program, std::shared_ptr<const Tokenizer> tokenizer,
-                  std::optional<ChatPrompt> chat_prompt, EndpointInfo info)
-      : model_(std::move(parts.model)), program_(std::move(program)), tokenizer_(std::move(tokenizer)),
-        grammars_(GrammarEngine::create(tokenizer_)), chat_prompt_(std::move(chat_prompt)), info_(std::move(info)),
-        scheduler_(*program_, {.reuse_prefixes = parts.reuse_prefixes}) {}
+  DecoderEndpoint(std::shared_ptr<const Model> model, std::shared_ptr<const Tokenizer> tokenizer, std::optional<ChatPrompt> chat_prompt,
+                  EndpointInfo info, PoolParts pool)
+      : model_(std::move(model)), tokenizer_(std::move(tokenizer)), grammars_(GrammarEngine::create(tokenizer_)),
+        chat_prompt_(std::move(chat_prompt)), info_(std::move(info)), pool_(std::move(pool)) {}
   ~DecoderEndpoint() override { close(); }
 
   const EndpointInfo& info() const override { return info_; }
@@ -55,7 +54,8 @@ class DecoderEndpoint final : public Endpoint {
   }
   Result<void> check_health() override;
   EndpointStats stats() const override;
-  void close() override { scheduler_.close(); }
+  uint64_t memory_bytes() const override { return pool_.memory_bytes(); }
+  void close() override { pool_.close(); }
 
  private:
   Result<Prompt> make_prompt(const Request& request) const;
@@ -66,14 +66,13 @@ class DecoderEndpoint final : public Endpoint {
   void count_end(const Result<Reply>& result);
 
   std::shared_ptr<const Model> model_;
-  std::unique_ptr<DecoderProgram> program_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::shared_ptr<GrammarEngine> grammars_;
   std::optional<ChatPrompt> chat_prompt_;
   EndpointInfo info_;
   mutable std::mutex stats_mutex_;
   EndpointStats stats_;  // guarded by stats_mutex_
-  Scheduler scheduler_;  // last: its thread uses what is above
+  DecoderPool pool_;     // last: its threads use what is above
 };
 
 Result<Prompt> DecoderEndpoint::make_prompt(const Request& request) const {
@@ -110,22 +109,23 @@ Result<void> DecoderEndpoint::check_outputs(const Request& request) const {
     return Error{ErrorCode::kInvalidArgument, "[engine] an answer with a grammar ends where the grammar does; got ignore_end as well"};
   }
   for (const auto& [token, bias] : request.sampling.logit_bias) {
-    if (token >= program_->vocabulary()) {
-      return Error{ErrorCode::kInvalidArgument, fmt::format("[engine] logit_bias names tokens below {}; got {}", program_->vocabulary(), token)};
+    if (token >= pool_.vocabulary()) {
+      return Error{ErrorCode::kInvalidArgument, fmt::format("[engine] logit_bias names tokens below {}; got {}", pool_.vocabulary(), token)};
     }
   }
   return {};
 }
 
 Result<uint32_t> DecoderEndpoint::tokens_max(const Request& request, size_t prompt_tokens) const {
+  const uint32_t context = pool_.context();  // of the Target that answers now
   if (prompt_tokens == 0) return Error{ErrorCode::kInvalidArgument, "[engine] a prompt has at least one token; got none"};
   // The last token of an answer needs no KV, but clients count it as part of the context: so do we.
-  if (prompt_tokens + (request.max_tokens == 0u ? 0 : 1) > info_.context) {
+  if (prompt_tokens + (request.max_tokens == 0u ? 0 : 1) > context) {
     return Error{ErrorCode::kOutOfRange,
                  fmt::format("[engine] this model's context is {} tokens, prompt and answer together; got a prompt of {}; try a "
-                             "shorter prompt", info_.context, prompt_tokens)};
+                             "shorter prompt", context, prompt_tokens)};
   }
-  const auto left = static_cast<uint32_t>(info_.context - prompt_tokens);
+  const auto left = static_cast<uint32_t>(context - prompt_tokens);
   return std::min(request.max_tokens.value_or(left), left);
 }
 
@@ -137,8 +137,8 @@ Result<std::shared_ptr<Stream>> DecoderEndpoint::generate(const Request& request
   prompt.called = called;
   // Tokenizers may know more tokens than the model has rows for (Gemma 3's for images).
   for (const uint32_t token : prompt.tokens) {
-    if (token >= program_->vocabulary()) {
-      return Error{ErrorCode::kInvalidArgument, fmt::format("[engine] token ids of this model are below {}; got {}", program_->vocabulary(), token)};
+    if (token >= pool_.vocabulary()) {
+      return Error{ErrorCode::kInvalidArgument, fmt::format("[engine] token ids of this model are below {}; got {}", pool_.vocabulary(), token)};
     }
   }
   return start(request, std::move(prompt), true);
@@ -176,6 +176,7 @@ Result<std::shared_ptr<Stream>> DecoderEndpoint::start(const Request& request, P
   job->client = request.client;
   job->priority = request.priority;
   job->tokens = prompt.tokens;
+  job->answer_tokens = most;
   const uint32_t prompt_tokens = reply.usage.prompt_tokens;
   TextAnswerParts parts{.stream = stream, .tokenizer = tokenizer_, .shaper = std::move(shaper),
                         .sampler = Sampler(request.sampling, seed), .stop = std::move(stop), .grammar = std::move(grammar),
@@ -185,7 +186,7 @@ Result<std::shared_ptr<Stream>> DecoderEndpoint::start(const Request& request, P
                         .reply = std::move(reply), .on_end = {}};
   if (counted) parts.on_end = [this](const Result<Reply>& result) { count_end(result); };
   job->answer = std::make_unique<TextAnswer>(std::move(parts));
-  if (const Result<void> queued = scheduler_.submit(std::move(job)); !queued) {
+  if (const Result<void> queued = pool_.submit(std::move(job)); !queued) {
     std::lock_guard lock(stats_mutex_);
     if (counted) ++stats_.rejected;
     return queued.error();
@@ -227,8 +228,11 @@ EndpointStats DecoderEndpoint::stats() const {
   std::unique_lock lock(stats_mutex_);
   EndpointStats stats = stats_;
   lock.unlock();
-  stats.scheduler = scheduler_.stats();
-  stats.queue = scheduler_.queued(kQueueShownMax);
+  PoolStats pool = pool_.stats(kQueueShownMax);
+  stats.scheduler = std::move(pool.scheduler);
+  stats.queue = std::move(pool.queue);
+  stats.targets = std::move(pool.targets);
+  stats.answers_moved = pool.answers_moved;
   stats.running = stats.scheduler.running;
   stats.queued = stats.scheduler.queued;
   stats.kv_tokens_total = stats.scheduler.capacity.kv_tokens_total;
@@ -241,26 +245,24 @@ EndpointStats DecoderEndpoint::stats() const {
 
 Result<std::shared_ptr<Endpoint>> make_decoder_endpoint(EndpointParts parts) {
   ACC_TRY(std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::create(*parts.model->tokenizer));
-  std::unique_ptr<DecoderProgram> program(static_cast<DecoderProgram*>(parts.program.release()));
   std::optional<ChatPrompt> chat_prompt;
   if (!parts.model->chat_template.empty()) {
     ACC_TRY(ChatTemplate chat_template, ChatTemplate::create(parts.model->chat_template, *tokenizer));
     chat_prompt.emplace(tokenizer, std::move(chat_template));
   }
-  parts.program.reset();
-  EndpointInfo info{};
-  {
-    EndpointParts described{.model = parts.model, .program = std::move(program), .name = parts.name, .path = parts.path,
-                            .target = parts.target, .started = parts.started,
-                            .reuse_prefixes = parts.reuse_prefixes};
-    info = describe_endpoint(described);
-    program.reset(static_cast<DecoderProgram*>(described.program.release()));
-  }
-  const uint64_t context = std::min<uint64_t>(program->limits().context_max, program->capacity().kv_tokens_total);
-  info.context = static_cast<uint32_t>(context);
+  EndpointInfo info = describe_endpoint(parts);
+  const auto& program = static_cast<const DecoderProgram&>(*parts.program);
+  info.context = static_cast<uint32_t>(std::min<uint64_t>(program.limits().context_max, program.capacity().kv_tokens_total));
   info.chat = chat_prompt.has_value();
-  return std::shared_ptr<Endpoint>(std::make_shared<DecoderEndpoint>(std::move(parts), std::move(program), std::move(tokenizer),
-                                                                     std::move(chat_prompt), std::move(info)));
+  PoolParts pool{.name = parts.name, .candidates = std::move(parts.candidates), .running = {}, .fallback = parts.fallback, .shrink = parts.shrink,
+                 .reuse_prefixes = parts.reuse_prefixes, .limits = parts.limits};
+  pool.running.push_back({.target = parts.target, .program = std::move(parts.program), .notes = {}});
+  for (StartedProgram& further : parts.together) {
+    info.memory_bytes += further.program->memory_bytes();
+    pool.running.push_back(std::move(further));
+  }
+  return std::shared_ptr<Endpoint>(std::make_shared<DecoderEndpoint>(std::move(parts.model), std::move(tokenizer), std::move(chat_prompt), std::move(info),
+                                                                     std::move(pool)));
 }
 
 }  // namespace accelerate

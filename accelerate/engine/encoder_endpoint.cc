@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "accelerate/core/graph.h"
+#include "accelerate/engine/encoder_pool.h"
 #include "accelerate/engine/endpoints.h"
 #include "accelerate/engine/rerank.h"
 #include "accelerate/text/tokenizer.h"
@@ -34,9 +35,9 @@ class ScoreCollector final : public MatrixSink {
 
 class EncoderEndpoint final : public Endpoint {
  public:
-  EncoderEndpoint(EndpointParts parts, std::unique_ptr<EncoderProgram> program, std::shared_ptr<const Tokenizer> tokenizer,
-                  EndpointInfo info)
-      : model_(std::move(parts.model)), program_(std::move(program)), tokenizer_(std::move(tokenizer)), info_(std::move(info)) {}
+  EncoderEndpoint(EndpointParts parts, std::shared_ptr<const Tokenizer> tokenizer, EndpointInfo info)
+      : model_(std::move(parts.model)), tokenizer_(std::move(tokenizer)), info_(std::move(info)),
+        pool_(parts.name, std::move(parts.candidates), {.target = parts.target, .program = std::move(parts.program), .notes = {}}, parts.fallback, parts.limits) {}
 
   const EndpointInfo& info() const override { return info_; }
   Result<std::shared_ptr<Stream>> generate(const Request&) override {
@@ -72,27 +73,31 @@ class EncoderEndpoint final : public Endpoint {
     return {};
   }
   EndpointStats stats() const override {
-    std::lock_guard lock(stats_mutex_);
-    return stats_;
+    std::unique_lock lock(stats_mutex_);
+    EndpointStats stats = stats_;
+    lock.unlock();
+    stats.targets = pool_.targets();
+    stats.answers_moved = pool_.moved();
+    return stats;
   }
+  uint64_t memory_bytes() const override { return pool_.memory_bytes(); }
   void close() override { closed_ = true; }
 
  private:
   Result<std::vector<uint32_t>> tokens_of(const EmbedInput& input, size_t index) const;
   Result<EmbedReply> encode(std::span<const EmbedInput> inputs, const std::atomic<bool>* stop);
   Result<RerankReply> score(const RerankInput& input, const std::atomic<bool>* stop);
-  Result<void> run(std::span<const EncoderInput> inputs, EncodeOutput output, MatrixSink& sink, const std::atomic<bool>* stop);
+  Result<EncoderPool::Ran> run(std::span<const EncoderInput> inputs, EncodeOutput output, MatrixSink& sink, const std::atomic<bool>* stop);
   template <class Reply> void count(const Result<Reply>& reply);
   bool scores() const { return info_.embedding_width == 0; }
 
   std::shared_ptr<const Model> model_;
-  std::unique_ptr<EncoderProgram> program_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   EndpointInfo info_;
-  std::mutex program_mutex_;  // a Program runs one call at a time
   mutable std::mutex stats_mutex_;
   EndpointStats stats_;
   std::atomic<bool> closed_{false};
+  EncoderPool pool_;
 };
 
 Result<std::vector<uint32_t>> EncoderEndpoint::tokens_of(const EmbedInput& input, size_t index) const {
@@ -123,7 +128,7 @@ Result<EmbedReply> EncoderEndpoint::encode(std::span<const EmbedInput> inputs, c
   if (scores()) {
     return Error{ErrorCode::kUnimplemented, fmt::format("[engine] '{}' is a cross-encoder and makes no embeddings; try /v1/rerank", info_.name)};
   }
-  EmbedReply reply{.vectors = std::vector<std::vector<float>>(inputs.size()), .prompt_tokens = 0, .served_by = info_.target};
+  EmbedReply reply{.vectors = std::vector<std::vector<float>>(inputs.size()), .prompt_tokens = 0, .served_by = {}, .notes = {}};
   std::vector<std::vector<uint32_t>> tokens;
   std::vector<EncoderInput> spans;
   tokens.reserve(inputs.size());
@@ -134,7 +139,9 @@ Result<EmbedReply> EncoderEndpoint::encode(std::span<const EmbedInput> inputs, c
     spans.emplace_back(TokenSpan(tokens.back()));
   }
   Collector collector(reply.vectors);
-  ACC_TRY_VOID(run(spans, EncodeOutput::kPooled, collector, stop));
+  ACC_TRY(EncoderPool::Ran ran, run(spans, EncodeOutput::kPooled, collector, stop));
+  reply.served_by = std::move(ran.target);
+  reply.notes = std::move(ran.notes);
   return reply;
 }
 
@@ -144,18 +151,20 @@ Result<RerankReply> EncoderEndpoint::score(const RerankInput& input, const std::
   std::vector<EncoderInput> spans;
   for (const PairTokens& pair : pairs.pairs) spans.emplace_back(TokenSpan(pair.tokens), pair.second_begin);
   const ScoreFunction function = model_->score_function;
-  RerankReply reply{.scores = std::vector<float>(spans.size()), .prompt_tokens = pairs.prompt_tokens, .served_by = info_.target,
+  RerankReply reply{.scores = std::vector<float>(spans.size()), .prompt_tokens = pairs.prompt_tokens, .served_by = {},
                     .score = function == ScoreFunction::kSigmoid ? "sigmoid of a cross-encoder's logit" : "a cross-encoder's logit",
                     .notes = std::move(pairs.notes)};
   ScoreCollector collector(reply.scores);
-  ACC_TRY_VOID(run(spans, EncodeOutput::kHead, collector, stop));
+  ACC_TRY(EncoderPool::Ran ran, run(spans, EncodeOutput::kHead, collector, stop));
+  reply.served_by = std::move(ran.target);
+  reply.notes.insert(reply.notes.end(), ran.notes.begin(), ran.notes.end());
   for (float& one : reply.scores) one = rerank_score(one, function);
   return reply;
 }
 
-Result<void> EncoderEndpoint::run(std::span<const EncoderInput> inputs, EncodeOutput output, MatrixSink& sink, const std::atomic<bool>* stop) {
-  std::lock_guard lock(program_mutex_);
-  return program_->encode(inputs, output, sink, {.deadline = std::nullopt, .stop = stop});
+// A call that failed half-way begins again elsewhere: its matrices overwrite those of the first try.
+Result<EncoderPool::Ran> EncoderEndpoint::run(std::span<const EncoderInput> inputs, EncodeOutput output, MatrixSink& sink, const std::atomic<bool>* stop) {
+  return pool_.run([&](EncoderProgram& program) { return program.encode(inputs, output, sink, {.deadline = std::nullopt, .stop = stop}); }, stop);
 }
 
 template <class Reply> void EncoderEndpoint::count(const Result<Reply>& reply) {
@@ -171,12 +180,11 @@ template <class Reply> void EncoderEndpoint::count(const Result<Reply>& reply) {
 Result<std::shared_ptr<Endpoint>> make_encoder_endpoint(EndpointParts parts) {
   ACC_TRY(std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::create(*parts.model->tokenizer));
   EndpointInfo info = describe_endpoint(parts);
-  std::unique_ptr<EncoderProgram> program(static_cast<EncoderProgram*>(parts.program.release()));
-  const EncoderLimits limits = program->limits();
+  const EncoderLimits limits = static_cast<const EncoderProgram&>(*parts.program).limits();
   info.context = limits.tokens_max;
   info.embedding_width = limits.width;
   return std::shared_ptr<Endpoint>(
-      std::make_shared<EncoderEndpoint>(std::move(parts), std::move(program), std::move(tokenizer), std::move(info)));
+      std::make_shared<EncoderEndpoint>(std::move(parts), std::move(tokenizer), std::move(info)));
 }
 
 }  // namespace accelerate

@@ -3,8 +3,8 @@
 //   ACC_TRY(std::shared_ptr<Stream> stream, endpoint->generate({.messages = {{"user", "Hello"}}}));
 //   while (auto part = stream->next()) print(part->text);
 //
-// An endpoint owns its tokenizer, template, Program and the queue before it; it tokenizes, checks limits and hands the
-// request to its scheduler. Thread-safe. Lives as long as somebody holds it; close() ends outstanding Streams with
+// An endpoint owns its tokenizer, template, Programs and the queues before them; it tokenizes, checks limits and hands the
+// request to a scheduler. When a Program fails it goes on with the next Target of its Plan (engine/decoder_pool.h). Thread-safe. Lives as long as somebody holds it; close() ends outstanding Streams with
 // Error{cancelled}. At most limits::kQueuedRequestsMax wait; the next one gets Error{resource_exhausted} at once.
 #pragma once
 
@@ -27,7 +27,8 @@ namespace accelerate {
 
 struct EndpointInfo {
   std::string name;              // what clients call it: alias, or file name without extension
-  std::string path, family, quantization, target;
+  std::string path, family, quantization;
+  std::string target;            // that it was opened on; EndpointStats::targets has those that answer now
   uint64_t created_unix_s = 0, parameters = 0, memory_bytes = 0;
   uint32_t context = 0;          // tokens of prompt and answer together
   uint32_t embedding_width = 0;  // encoders; 0 = a cross-encoder, which scores pairs
@@ -44,6 +45,7 @@ struct EmbedReply {
   std::vector<std::vector<float>> vectors;  // one an input, in order
   uint32_t prompt_tokens = 0;
   std::string served_by;
+  std::vector<std::string> notes;           // moves to another Target
 };
 
 /// A query and documents to be scored against it.
@@ -67,6 +69,8 @@ struct EndpointStats {
   std::map<std::string, uint64_t> finished;  // by finish reason
   Histogram ttft_s{kLatencyBounds_s}, tpot_s{kTokenBounds_s};
   SchedulerStats scheduler;                  // decoders
+  std::vector<TargetStats> targets;          // in the order of the Plan; those that run now, ran, or may be started
+  uint64_t answers_moved = 0;                // to another Target, or to their own after it was started again
   std::vector<QueuedRequest> queue;          // the first kQueueShownMax, in the order of service
 };
 inline constexpr size_t kQueueShownMax = 16;
@@ -108,6 +112,8 @@ class Endpoint {
   /// Runs a one-token canary through the whole path (an embedding for encoders); how it went.
   virtual Result<void> check_health() = 0;
   virtual EndpointStats stats() const = 0;
+  /// Of all Programs that run now; EndpointInfo has what was loaded first.
+  virtual uint64_t memory_bytes() const { return info().memory_bytes; }
   /// Ends outstanding streams with cancelled and stops the scheduler. Idempotent.
   virtual void close() = 0;
 };

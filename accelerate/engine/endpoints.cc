@@ -62,6 +62,8 @@ Result<std::vector<std::string>> pieces_of(const Tokenizer& tokenizer, std::span
 }
 
 EndpointInfo describe_endpoint(const EndpointParts& parts) {
+  std::vector<std::string> notes = parts.program->notes();
+  notes.insert(notes.end(), parts.notes.begin(), parts.notes.end());
   const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
   return {.name = parts.name,
           .path = parts.path,
@@ -75,7 +77,7 @@ EndpointInfo describe_endpoint(const EndpointParts& parts) {
           .matryoshka_dimensions = parts.model->matryoshka_dimensions,
           .kind = parts.program->kind(),
           .load_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - parts.started).count(),
-          .notes = parts.program->notes()};
+          .notes = std::move(notes)};
 }
 
 }  // namespace accelerate

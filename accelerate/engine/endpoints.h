@@ -1,11 +1,14 @@
-// The engine's own Endpoints: one around a DecoderProgram with its scheduler, one around an EncoderProgram.
+// The engine's own Endpoints: one around DecoderPrograms with their schedulers, one around an EncoderProgram.
 #pragma once
 
 #include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "accelerate/engine/candidates.h"
 #include "accelerate/engine/endpoint.h"
+#include "accelerate/engine/fallback.h"
 #include "accelerate/text/tokenizer.h"
 
 namespace accelerate {
@@ -16,6 +19,12 @@ struct EndpointParts {
   std::string name, path, target;
   std::chrono::steady_clock::time_point started;  // of loading, for EndpointInfo::load_ms
   bool reuse_prefixes = true;                     // decoders: SchedulerOptions
+  std::vector<Candidate> candidates = {};         // in the order of the Plan, `target` among them; empty = nothing is ever started again
+  std::vector<StartedProgram> together = {};      // decoders: further Programs that answer beside `program`
+  Fallback fallback = Fallback::kAllow;
+  ShrinkOptions shrink = {};
+  PoolLimits limits = {};
+  std::vector<std::string> notes = {};            // for EndpointInfo::notes, behind the program's own
 };
 
 /// By the program's kind. failed_precondition when the model has no tokenizer; unimplemented for other kinds of program.

@@ -206,11 +206,11 @@ Result<std::shared_ptr<Endpoint>> Engine::open(const std::string& word, const Op
     for (const std::string& line : compiled.report) log_info(opened.name + ": " + line);
     if (options.parity == ParityMode::kOn) ACC_TRY_VOID(gate.check(*compiled.program, progress));
     else log_warning(fmt::format("{} on {} was not compared with the reference: --parity off", opened.name, to_string(best->target)));
+    ACC_TRY_VOID(run_canary(*compiled.program));
     ACC_TRY(std::shared_ptr<Endpoint> endpoint,
             make_endpoint({.model = model, .program = std::move(compiled.program), .name = opened.name,
                            .path = opened.location.path, .target = to_string(best->target), .started = start,
                            .reuse_prefixes = options.reuse_prefixes}));
-    ACC_TRY_VOID(endpoint->check_health());
     return endpoint;
   };
   Result<std::shared_ptr<Endpoint>> endpoint = load();

@@ -59,6 +59,12 @@ void FairQueue::ended(const Job& job) {
   if (!anybody) clients_.clear();
 }
 
+uint64_t FairQueue::tokens() const {
+  uint64_t sum = 0;
+  for (const auto& job : jobs_) sum += job->tokens.size();
+  return sum;
+}
+
 std::vector<const Job*> FairQueue::in_order() const {
   std::vector<const Job*> jobs;
   for (const auto& job : jobs_) jobs.push_back(job.get());

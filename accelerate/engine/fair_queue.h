@@ -36,6 +36,8 @@ class FairQueue {
   /// The job's client has one job less, waiting or running.
   void ended(const Job& job);
   size_t size() const { return jobs_.size(); }
+  /// Of all waiting jobs together.
+  uint64_t tokens() const;
   /// Waiting jobs, first to be served first.
   std::vector<const Job*> in_order() const;
 

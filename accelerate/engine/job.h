@@ -1,4 +1,5 @@
-// Job - one sequence on its way through the scheduler, and the Answer that takes its logits.
+// Job - one sequence on its way through a scheduler, and the Answer that takes its logits. What an answer is lies here and
+// in its Answer, never in a Program: a Job can go on with any Program of the same model.
 #pragma once
 
 #include <chrono>
@@ -13,7 +14,14 @@
 
 namespace accelerate {
 
-/// What becomes of the logits of one sequence: made by the endpoint, called on the scheduler's thread only.
+/// Why a Job goes on somewhere else.
+struct JobMove {
+  std::string from;          // the Target that failed it
+  std::string why;
+  bool announce = false;     // in the stream, too
+};
+
+/// What becomes of the logits of one sequence: made by the endpoint, called by one scheduler's thread at a time.
 class Answer {
  public:
   virtual ~Answer() = default;
@@ -25,6 +33,8 @@ class Answer {
   /// them; in order, but a second time after the job stepped back.
   virtual void take_prompt([[maybe_unused]] size_t index, [[maybe_unused]] std::span<const float> logits) {}
   virtual bool cancelled() const = 0;
+  /// From here on `target` computes it; `move`: since another one failed (null: as planned). Before started().
+  virtual void computed_by([[maybe_unused]] const std::string& target, [[maybe_unused]] const JobMove* move) {}
   /// The first step of its prompt begins now; the first `cached` tokens of it need not be computed.
   virtual void started(uint32_t cached) = 0;
   /// Ends the answer early; called at most once and not after take() returned false.
@@ -37,10 +47,15 @@ struct Job {
   std::string id, client;           // core/request.h
   int32_t priority = 0;
   bool prompt_rows = false;         // Answer::take_prompt is wanted
+  uint32_t answer_tokens = 0;       // at most; 0 = not known
+  // the pool's own:
+  std::optional<JobMove> move = {};         // until the next Target begins with it
+  uint32_t moves = 0;
+  std::vector<std::string> faulted_on = {}; // Targets that gave it no numbers
   // the scheduler's own:
-  std::optional<Slot> slot;
-  std::chrono::steady_clock::time_point submitted_at;
-  size_t prompt = 0;                // tokens of the prompt
+  std::optional<Slot> slot = {};
+  std::chrono::steady_clock::time_point submitted_at = {};
+  size_t prompt = 0;                // tokens of the prompt; 0 = never submitted
   size_t computed = 0;              // tokens whose KV is in the slot
   uint64_t arrived = 0;             // order of arrival; 0 = not yet
   uint64_t admitted = 0;            // order of the first admission; preemption takes the largest; 0 = never

@@ -67,15 +67,20 @@ Result<PrefixCache::Start> PrefixCache::start(std::span<const uint32_t> prompt, 
   }
   if (take_over) {
     if (source.tokens < source.kept->tokens.size()) ACC_TRY_VOID(program_.truncate(source.slot, source.tokens));
+    std::lock_guard lock(mutex_);
     kept_.erase(source.kept);
     return Start{source.slot, source.tokens};
   }
   ACC_TRY(const Slot slot, program_.fork(source.slot, source.tokens));
-  if (source.kept != kept_.end()) kept_.splice(kept_.end(), kept_, source.kept);
+  if (source.kept != kept_.end()) {
+    std::lock_guard lock(mutex_);
+    kept_.splice(kept_.end(), kept_, source.kept);
+  }
   return Start{slot, source.tokens};
 }
 
 void PrefixCache::keep(Slot slot, std::vector<uint32_t> tokens) {
+  std::lock_guard lock(mutex_);
   const auto known = std::find_if(kept_.begin(), kept_.end(), [&](const Kept& kept) { return shared(tokens, kept.tokens) == tokens.size(); });
   if (known != kept_.end()) kept_.splice(kept_.end(), kept_, known);
   if (worth(static_cast<uint32_t>(tokens.size())) == 0 || known != kept_.end() || program_.limits().slots_kept_max == 0) return program_.close(slot);
@@ -84,15 +89,28 @@ void PrefixCache::keep(Slot slot, std::vector<uint32_t> tokens) {
     program_.close(kept.slot);
     return true;
   });
-  if (kept_.size() >= program_.limits().slots_kept_max) evict();
+  if (kept_.size() >= program_.limits().slots_kept_max) evict_front();
   kept_.push_back({slot, std::move(tokens)});
 }
 
-bool PrefixCache::evict() {
-  if (kept_.empty()) return false;
+void PrefixCache::evict_front() {
   program_.close(kept_.front().slot);
   kept_.pop_front();
+}
+
+bool PrefixCache::evict() {
+  std::lock_guard lock(mutex_);
+  if (kept_.empty()) return false;
+  evict_front();
   return true;
+}
+
+uint32_t PrefixCache::peek(std::span<const uint32_t> prompt) const {
+  if (prompt.empty()) return 0;
+  std::lock_guard lock(mutex_);
+  uint32_t longest = 0;
+  for (const Kept& kept : kept_) longest = std::max(longest, shared(reusable(prompt), kept.tokens));
+  return worth(longest);
 }
 
 void PrefixCache::clear() {

@@ -7,13 +7,14 @@
 //
 // Works on any DecoderProgram: by fork() of a kept or a running sequence's slot, at any token; without fork, by taking over
 // the kept slot itself and truncating it. Least recently used sequences go first; a sequence that another one begins with is
-// not kept twice. What is shared is shared between clients too: only the time an answer takes tells. Not thread-safe;
-// borrows the program.
+// not kept twice. What is shared is shared between clients too: only the time an answer takes tells. Borrows the program. Not
+// thread-safe but for peek().
 #pragma once
 
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <vector>
 
@@ -49,6 +50,8 @@ class PrefixCache {
   /// Gives up the sequence used longest ago. False when there is none.
   bool evict();
   void clear();
+  /// Any thread: how many tokens of `prompt` the best of the kept sequences holds; 0 where start() would not use it.
+  uint32_t peek(std::span<const uint32_t> prompt) const;
   size_t sequences() const { return kept_.size(); }
 
  private:
@@ -61,10 +64,12 @@ class PrefixCache {
     Slot slot;
     uint32_t tokens = 0;
   };
+  void evict_front();
   Source best(std::span<const uint32_t> prompt, std::span<const std::unique_ptr<Job>> running);
 
   DecoderProgram& program_;
-  std::list<Kept> kept_;  // least recently used first
+  mutable std::mutex mutex_;  // held to change kept_ and to peek(); the owner's thread reads without
+  std::list<Kept> kept_;      // least recently used first
 };
 
 }  // namespace accelerate

@@ -1,11 +1,13 @@
 #include "accelerate/engine/scheduler.h"
 
 #include <algorithm>
+#include <bit>
 
 #include <fmt/format.h>
 
 #include "accelerate/base/limits.h"
 #include "accelerate/base/log.h"
+#include "accelerate/engine/candidates.h"
 
 namespace accelerate {
 namespace {
@@ -13,6 +15,17 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point then) { return std::chrono::duration<double>(Clock::now() - then).count(); }
+
+// Not numbers to choose by: NaN, or +infinity (-infinity is a token that can not come). Without a branch a row, so that it
+// costs a read of the row.
+bool has_nan_or_infinity(std::span<const float> logits) {
+  uint32_t found = 0;
+  for (const float value : logits) {
+    const auto bits = std::bit_cast<uint32_t>(value);
+    found |= static_cast<uint32_t>((bits & 0x7fffffffu) > 0x7f800000u) | static_cast<uint32_t>(bits == 0x7f800000u);
+  }
+  return found != 0;
+}
 
 // All of a prompt is computed but its last token, or all of an answer but what was said last.
 bool answering(const Job& job) { return job.slot && job.computed >= job.prompt && job.computed + 1 == job.tokens.size(); }
@@ -23,7 +36,8 @@ struct Scheduler::Batch {
   std::vector<Job*> jobs;
   std::vector<SlotInput> inputs;
   std::vector<SlotStatus> statuses;
-  std::vector<bool> over;  // the answer ended in this step
+  std::vector<bool> over;    // the answer ended in this step
+  std::vector<bool> broken;  // a row was no row of numbers
 };
 
 class Scheduler::Sink final : public LogitsSink {
@@ -31,7 +45,11 @@ class Scheduler::Sink final : public LogitsSink {
   explicit Sink(Batch& batch) : batch_(batch) {}
   void row(size_t input, size_t token, std::span<const float> logits) override {
     Job& job = *batch_.jobs[input];
-    if (batch_.over[input]) return;
+    if (batch_.over[input] || batch_.broken[input]) return;
+    if (has_nan_or_infinity(logits)) {
+      batch_.broken[input] = true;
+      return;
+    }
     const size_t index = job.computed + token;
     if (index + 1 < job.tokens.size()) {
       if (index + 1 < job.prompt) job.answer->take_prompt(index, logits);
@@ -46,26 +64,33 @@ class Scheduler::Sink final : public LogitsSink {
   Batch& batch_;
 };
 
-Scheduler::Scheduler(DecoderProgram& program, SchedulerOptions options) : program_(program), options_(options), prefixes_(program) {
+Scheduler::Scheduler(DecoderProgram& program, SchedulerOptions options)
+    : program_(program), options_(std::move(options)), speed_(options_.speed), prefixes_(program) {
   stats_.capacity = program.capacity();
   thread_ = std::thread([this] { loop(); });
 }
 
 Scheduler::~Scheduler() { close(); }
 
-Result<void> Scheduler::submit(std::unique_ptr<Job> job) {
+Result<void> Scheduler::submit(std::unique_ptr<Job>&& job) {
   CHECK(job && job->answer && !job->tokens.empty(), "a job has a prompt and an answer");
-  job->prompt = job->tokens.size();
-  job->submitted_at = Clock::now();
   {
     std::lock_guard lock(mutex_);
     if (dead_) return *dead_;
-    if (closing_) return Error{ErrorCode::kUnavailable, "[scheduler] the model is being closed; try another endpoint"};
-    if (queue_.size() >= limits::kQueuedRequestsMax) {
+    if (closing_ || draining_) return Error{ErrorCode::kUnavailable, "[scheduler] the model is being closed; try another endpoint"};
+    const bool is_new = job->prompt == 0;
+    if (is_new && queue_.size() >= limits::kQueuedRequestsMax) {
       return Error{ErrorCode::kResourceExhausted,
                    fmt::format("[scheduler] at most {} requests wait; got one more; try again later", limits::kQueuedRequestsMax)};
     }
+    if (is_new) {
+      job->prompt = job->tokens.size();
+      job->submitted_at = Clock::now();
+    }
+    if (job->admitted != 0) job->admitted = ++admissions_;
+    stats_.prompt_tokens_ahead += job->tokens.size();
     queue_.push(std::move(job));
+    ++jobs_;
     stats_.queued = static_cast<uint32_t>(queue_.size());
   }
   changed_.notify_one();
@@ -76,6 +101,7 @@ void Scheduler::close() {
   {
     std::lock_guard lock(mutex_);
     closing_ = true;
+    stop_ = true;
   }
   changed_.notify_one();
   std::lock_guard lock(join_mutex_);  // several may close at once; each returns when the thread is gone
@@ -99,19 +125,22 @@ std::vector<QueuedRequest> Scheduler::queued(size_t most) const {
 
 void Scheduler::loop() {
   while (wait_for_work()) {
+    if (!obey()) continue;
     drop_cancelled();
     admit();
     Batch batch = form_batch();
     if (!batch.inputs.empty()) run(batch);
+    hand_over_faulted();
     publish();
   }
+  obey();  // what was abandoned before it was closed is still given back
   fail_all(Error{ErrorCode::kCancelled, "[scheduler] the model was closed"});
   publish();
 }
 
 bool Scheduler::wait_for_work() {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return closing_ || !running_.empty() || queue_.size() > 0; });
+  changed_.wait(lock, [&] { return closing_ || abandoned_ || drain_asked_ || !running_.empty() || queue_.size() > 0; });
   return !closing_;
 }
 
@@ -135,6 +164,7 @@ void Scheduler::end(std::unique_ptr<Job>& job) {
   release(*job);
   std::lock_guard lock(mutex_);
   queue_.ended(*job);
+  --jobs_;
   job.reset();
 }
 
@@ -245,6 +275,10 @@ bool Scheduler::begin(Job& job) {
   }
   Result<PrefixCache::Start> start = open_slot(job, reuse);
   while (!start && prefixes_.evict()) start = open_slot(job, reuse);
+  if (!start && blames_target(start.error().code) && options_.on_orphans) {
+    set_aside(job, start.error());
+    return false;
+  }
   if (!start) {
     // Others may yet give something back; without them it stays as it is.
     const bool alone = std::none_of(running_.begin(), running_.end(), [](const auto& other) { return other && other->slot; });
@@ -255,6 +289,8 @@ bool Scheduler::begin(Job& job) {
   }
   job.slot = start->slot;
   job.computed = start->cached;
+  job.answer->computed_by(options_.target, job.move ? &*job.move : nullptr);
+  job.move.reset();
   job.answer->started(std::min<uint32_t>(start->cached, static_cast<uint32_t>(job.prompt)));
   std::lock_guard lock(mutex_);
   stats_.prompt_tokens_cached += start->cached;
@@ -285,6 +321,7 @@ Scheduler::Batch Scheduler::form_batch() {
   end_answered();
   batch.statuses.resize(batch.inputs.size());
   batch.over.resize(batch.inputs.size());
+  batch.broken.resize(batch.inputs.size());
   return batch;
 }
 
@@ -297,7 +334,9 @@ void Scheduler::run(Batch& batch) {
   }
   Sink sink(batch);
   const Clock::time_point began = Clock::now();
-  const Result<void> stepped = program_.step(batch.inputs, batch.statuses, sink, {.deadline = std::nullopt, .stop = &closing_});
+  StepControl control{.deadline = std::nullopt, .stop = &stop_};
+  if (options_.step_max.count() > 0) control.deadline = began + options_.step_max;
+  const Result<void> stepped = program_.step(batch.inputs, batch.statuses, sink, control);
   if (!stepped) {
     // Rows may have come before the error, and an answer that ended with one of them is over.
     for (auto& job : running_) {
@@ -305,18 +344,15 @@ void Scheduler::run(Batch& batch) {
       if (at != batch.jobs.end() && batch.over[static_cast<size_t>(at - batch.jobs.begin())]) end(job);
     }
     sweep();
-    if (stepped.error().code == ErrorCode::kCancelled && closing_) return;  // every slot is as it was, fail_all follows
-    log_error("program died: " + to_string(stepped.error()));
-    {
-      std::lock_guard lock(mutex_);
-      dead_ = stepped.error();
-    }
-    fail_all(stepped.error());
-    return;
+    if (stepped.error().code == ErrorCode::kCancelled && stop_) return;  // every slot is as it was; obey() or fail_all follows
+    return die(stepped.error());
   }
   count(batch, seconds_since(began));
   // Successes first: a job that is over must not be picked for preemption by a neighbour's error.
   for (size_t i = 0; i < batch.jobs.size(); ++i) {
+    if (batch.broken[i] && !batch.statuses[i].error) {
+      batch.statuses[i].error = Error{ErrorCode::kInternal, fmt::format("[scheduler] logits are numbers; got NaN or infinity behind {} tokens", batch.jobs[i]->tokens.size())};
+    }
     if (!batch.statuses[i].error) settle_success(batch, i);
   }
   for (size_t i = 0; i < batch.jobs.size(); ++i) {
@@ -335,7 +371,7 @@ void Scheduler::end_answered() {
 
 void Scheduler::count(const Batch& batch, double seconds) {
   std::lock_guard lock(mutex_);
-  uint64_t tokens = 0;
+  uint64_t tokens = 0, of_answers = 0;
   for (size_t i = 0; i < batch.jobs.size(); ++i) {
     if (batch.statuses[i].error) continue;
     const Job& job = *batch.jobs[i];
@@ -344,7 +380,9 @@ void Scheduler::count(const Batch& batch, double seconds) {
     (generated ? stats_.generated_tokens : stats_.prompt_tokens) += computed;
     queue_.charge(job, generated ? computed * FairQueue::kGeneratedWeight : computed);
     tokens += computed;
+    if (generated && computed == 1) ++of_answers;
   }
+  speed_.observe(tokens - of_answers, of_answers, seconds);
   ++stats_.steps;
   stats_.batch_tokens.observe(static_cast<double>(tokens));
   stats_.batch_sequences.observe(static_cast<double>(batch.jobs.size()));
@@ -378,6 +416,7 @@ void Scheduler::settle_error(Job& job, const Error& error) {
     }
   }
   release(job);
+  if (options_.on_orphans && blames_target(error.code)) return set_aside(job, error);
   job.answer->fail(error);
   job.answer.reset();
 }
@@ -391,28 +430,23 @@ void Scheduler::step_back(Job& job) {
   ++stats_.preemptions;
 }
 
-void Scheduler::fail_all(const Error& error) {
-  std::vector<std::unique_ptr<Job>> waiting;
-  {
-    std::lock_guard lock(mutex_);
-    waiting = queue_.take_if([](const Job&) { return true; });
-  }
-  for (auto& job : running_) fail(job, error);
-  running_.clear();
-  for (auto& job : waiting) fail(job, error);
-  prefixes_.clear();
-}
-
 void Scheduler::publish() {
   const Capacity capacity = program_.capacity();
-  uint64_t active = 0;
-  for (const auto& job : running_) active += job->computed;
+  uint64_t active = 0, ahead = 0;
+  for (const auto& job : running_) {
+    active += job->computed;
+    ahead += answering(*job) ? 0 : job->tokens.size() - job->computed;
+  }
   std::lock_guard lock(mutex_);
+  ahead += queue_.tokens();
   stats_.running = static_cast<uint32_t>(running_.size());
   stats_.queued = static_cast<uint32_t>(queue_.size());
   stats_.capacity = capacity;
   stats_.kv_tokens_active = active;
   stats_.sequences_kept = prefixes_.sequences();
+  stats_.prompt_tokens_ahead = ahead;
+  stats_.prompt_tokens_per_s = speed_.prompt_tokens_per_s();
+  stats_.step_mean_s = speed_.step_s();
 }
 
 }  // namespace accelerate

@@ -25,6 +25,8 @@ class Histogram {
   /// Of each bucket alone, not cumulated; the last is above all bounds.
   std::span<const uint64_t> counts() const { return counts_; }
   double sum() const { return sum_; }
+  /// Of the same bounds.
+  void add(const Histogram& other);
   uint64_t count() const;
 
  private:
@@ -56,7 +58,24 @@ struct SchedulerStats {
   uint64_t steps = 0, preemptions = 0, evictions = 0;
   uint64_t prompt_tokens = 0, prompt_tokens_cached = 0, generated_tokens = 0;  // computed or reused, recomputation included
   uint64_t prefix_hits = 0, prefix_misses = 0;
+  uint64_t prompt_tokens_ahead = 0;  // of requests that are here, not computed yet
+  double prompt_tokens_per_s = 0, step_mean_s = 0;  // live averages; 0 = not known yet
   Histogram batch_tokens{kBatchBounds}, batch_sequences{kBatchBounds}, step_s{kTokenBounds_s}, queue_s{kLatencyBounds_s};
+
+  /// What another scheduler of the same model counts, too; averages stay.
+  void add(const SchedulerStats& other);
+  /// What remains of it when its program is gone: the counters.
+  void forget_present();
+};
+
+/// One Target of an endpoint, for people and metrics.
+struct TargetStats {
+  std::string target;
+  std::string state;                      // "running", "starting", "draining", "stopped"; "resting" = out for a while
+  uint64_t starts = 0, failures = 0;
+  std::string cause;                      // of the last failure
+  uint32_t running = 0, queued = 0;
+  double prompt_tokens_per_s = 0, step_mean_s = 0;  // 0 = not known yet
 };
 
 }  // namespace accelerate

@@ -1,8 +1,11 @@
 #include "accelerate/engine/text_answer.h"
 
+#include <algorithm>
 #include <iterator>
 #include <limits>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "accelerate/text/token_logprobs.h"
 
@@ -51,6 +54,24 @@ void TextAnswer::started(uint32_t cached) {
   parts_.reply.queue_ms = ms_between(queued_, Clock::now());
 }
 
+void TextAnswer::computed_by(const std::string& target, const JobMove* move) {
+  if (target.empty()) return;
+  Reply& reply = parts_.reply;
+  const uint32_t tokens = reply.usage.completion_tokens;
+  if (!served_.empty() && served_.back().tokens == 0) served_.pop_back();  // it made none of them
+  if (served_.empty() || served_.back().target != target) served_.push_back({.target = target, .first_token = tokens, .tokens = 0});
+  reply.served_by = served_.front().target;
+  if (move == nullptr) return;
+  std::string said = move->from == target ? fmt::format("{} began again after token {}: {}", target, tokens, move->why)
+                                          : fmt::format("moved from {} to {} after token {}: {}", move->from, target, tokens, move->why);
+  std::replace_if(said.begin(), said.end(), [](unsigned char c) { return c < 0x20; }, ' ');  // one line for logs and SSE comments
+  reply.notes.push_back(said);
+  if (!move->announce) return;
+  Part part;
+  part.notice = std::move(said);
+  parts_.stream->push(std::move(part));
+}
+
 Result<uint32_t> TextAnswer::choose(std::span<const float> logits) {
   const std::span<const float> row = parts_.shaper.shaped(logits);
   if (!parts_.grammar) return parts_.sampler.sample(row);
@@ -76,6 +97,7 @@ bool TextAnswer::take(std::span<const float> logits) {
   }
   last_token_ = *sampled;
   parts_.shaper.took(last_token_);
+  if (!served_.empty()) ++served_.back().tokens;
   if (++reply.usage.completion_tokens == 1) {
     first_token_ = Clock::now();
     reply.ttft_ms = ms_between(parts_.called, first_token_);
@@ -117,6 +139,7 @@ bool TextAnswer::end(FinishReason reason, Part part) {
     if (parts_.tools->parser.begun() > 0 && reason == FinishReason::kStop && reply.stop_string.empty()) reply.finish_reason = FinishReason::kToolCalls;
   }
   reply.decode_ms = ms_between(first_token_, Clock::now());
+  if (served_.size() > 1) reply.served = served_;
   if (!part.text.empty() || !part.tokens.empty() || !part.tool_calls.empty()) parts_.stream->push(std::move(part));
   const Result<Reply> result = reply;
   if (parts_.on_end) parts_.on_end(result);

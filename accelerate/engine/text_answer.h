@@ -49,6 +49,7 @@ class TextAnswer final : public Answer {
   bool take(std::span<const float> logits) override;
   uint32_t last_token() const override { return last_token_; }
   bool cancelled() const override { return parts_.stream->cancelled(); }
+  void computed_by(const std::string& target, const JobMove* move) override;
   void take_prompt(size_t index, std::span<const float> logits) override;
   void started(uint32_t cached) override;
   void fail(Error error) override;
@@ -62,6 +63,7 @@ class TextAnswer final : public Answer {
 
   TextAnswerParts parts_;
   Detokenizer detokenizer_;
+  std::vector<ServedRange> served_;
   std::vector<float> masked_;  // a row with a grammar's mask
   std::vector<TokenLogprob> prompt_logprobs_;
   uint32_t last_token_ = 0;

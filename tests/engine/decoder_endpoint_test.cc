@@ -10,6 +10,7 @@
 
 #include "accelerate/base/limits.h"
 #include "tests/engine/fixture_model.h"
+#include "tests/engine/mortal_decoder.h"
 
 namespace accelerate {
 namespace {
@@ -452,6 +453,47 @@ TEST_F(DecoderEndpointTest, ToolsAreInTheTemplateAsInAChat) {
   EXPECT_EQ((*stream)->result()->usage.prompt_tokens, tokens->size());
   tools.choice = ToolChoice::kNone;
   EXPECT_EQ(*endpoint->tokenize_chat(messages, {.tools = tools}), *none);
+}
+
+// Two Targets whose first dies at each step in turn: text, logprobs and a grammar's state go on as if nothing had happened.
+TEST_F(DecoderEndpointTest, AnAnswerThatMovesIsTheSameAnswer) {
+  const auto answer = [&](int64_t dies_at, Fallback fallback, Reply& reply) {
+    auto dying = std::make_shared<Fate>(), heir = std::make_shared<Fate>();
+    dying->dies_at = dies_at;
+    auto endpoint = make_endpoint({.model = model_, .program = started_program("a@cpu:0", dying).program, .name = "x", .path = "/x", .target = "a@cpu:0",
+                                   .started = {}, .candidates = {mortal_candidate("a@cpu:0", dying), mortal_candidate("b@cpu:0", heir)}, .fallback = fallback});
+    EXPECT_TRUE(endpoint);
+    Request request{.text = "Question", .tokens = {}, .sampling = {.temperature = 0.8f, .seed = 11}, .max_tokens = 24, .stop = {}};
+    request.top_logprobs = 2;
+    request.grammar = Grammar{Grammar::Kind::kRegex, "[a-z ]{40,80}"};
+    const auto stream = (*endpoint)->generate(request);
+    EXPECT_TRUE(stream) << to_string(stream.error());
+    std::string all;
+    while (!(*stream)->done()) {
+      if (const auto part = (*stream)->next()) {
+        all += part->text;
+        for (const TokenLogprob& one : part->logprobs) all += std::to_string(one.logprob);
+        EXPECT_TRUE(part->notice.empty() || fallback == Fallback::kNotify);
+      }
+    }
+    const auto result = (*stream)->result();
+    EXPECT_TRUE(result) << to_string(result.error());
+    if (result) reply = *result;
+    EXPECT_EQ((*endpoint)->stats().answers_moved, dies_at >= 0 ? 1u : 0u);
+    return all;
+  };
+  Reply whole, moved;
+  const std::string expected = answer(-1, Fallback::kAllow, whole);
+  EXPECT_FALSE(expected.empty());
+  EXPECT_TRUE(whole.served.empty());
+  for (int64_t step = 1; step < 20; ++step) {
+    EXPECT_EQ(answer(step, step % 2 ? Fallback::kAllow : Fallback::kNotify, moved), expected) << step;
+    ASSERT_EQ(moved.served.size(), 2u);
+    EXPECT_EQ(moved.served[0].tokens, step);
+    EXPECT_EQ(moved.served[1].tokens, moved.usage.completion_tokens - step);
+    EXPECT_EQ(moved.served_by, "a@cpu:0");
+    EXPECT_THAT(moved.notes.back(), HasSubstr("moved from a@cpu:0 to b@cpu:0"));
+  }
 }
 
 }  // namespace

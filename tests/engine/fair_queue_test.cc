@@ -101,5 +101,16 @@ TEST(FairQueue, TakesOutWhatIsGone) {
   EXPECT_EQ(order(queue), "b");
 }
 
+TEST(FairQueue, CountsTheTokensOfAll) {
+  FairQueue queue;
+  EXPECT_EQ(queue.tokens(), 0u);
+  for (const size_t tokens : {3, 5}) {
+    auto job = std::make_unique<Job>();
+    job->tokens.resize(tokens);
+    queue.push(std::move(job));
+  }
+  EXPECT_EQ(queue.tokens(), 8u);
+}
+
 }  // namespace
 }  // namespace accelerate

@@ -126,5 +126,16 @@ TEST_F(PrefixCacheTest, RunningJobsShareToo) {
   EXPECT_EQ(cache_.start(counting(0, 100), running)->cached, 64u);
 }
 
+TEST_F(PrefixCacheTest, APeekSeesWhatIsKeptAndChangesNothing) {
+  EXPECT_EQ(cache_.peek(counting(0, 50)), 0u);
+  keep(counting(0, 40));
+  EXPECT_EQ(cache_.peek(counting(0, 60)), 40u);
+  EXPECT_EQ(cache_.peek(counting(0, 40)), 39u) << "the last token is always computed";
+  EXPECT_EQ(cache_.peek(counting(0, 10)), 0u) << "too short to be worth it";
+  EXPECT_EQ(cache_.peek(counting(500, 60)), 0u);
+  EXPECT_EQ(cache_.peek({}), 0u);
+  EXPECT_EQ(cache_.sequences(), 1u);
+}
+
 }  // namespace
 }  // namespace accelerate

@@ -385,5 +385,51 @@ TEST_F(TextAnswerTest, TheWaitIsTheFirstOne) {
   EXPECT_GE(stream_->result()->ttft_ms, 30);
 }
 
+TEST_F(TextAnswerTest, WhoComputedWhatIsTold) {
+  TextAnswer one = answer({});
+  one.computed_by("a@cpu:0", nullptr);
+  one.started(0);
+  const std::vector<uint32_t> said = ids("Hello there, you two");
+  ASSERT_GT(said.size(), 5u);
+  feed(one, {said.begin(), said.begin() + 2});
+  one.computed_by("a@cpu:0", nullptr);  // stepped back for lack of KV: still the same
+  const JobMove quiet{.from = "a@cpu:0", .why = "killed", .announce = false}, loud{.from = "b@cpu:0", .why = "hung\nfor long", .announce = true};
+  one.computed_by("b@cpu:0", &quiet);  // and makes no token
+  one.computed_by("c@cpu:0", &loud);
+  std::vector<uint32_t> rest(said.begin() + 2, said.end());
+  rest.push_back(end_);
+  feed(one, rest);
+  std::string text, notice;
+  while (!stream_->done()) {
+    if (const auto part = stream_->next()) {
+      text += part->text;
+      notice += part->notice;
+      EXPECT_TRUE(part->notice.empty() || (part->text.empty() && part->tokens.empty()));
+    }
+  }
+  EXPECT_EQ(text, "Hello there, you two");
+  EXPECT_EQ(notice, "moved from b@cpu:0 to c@cpu:0 after token 2: hung for long") << "one line";
+  const Reply reply = *stream_->result();
+  EXPECT_EQ(reply.served_by, "a@cpu:0");
+  ASSERT_EQ(reply.served.size(), 2u);
+  EXPECT_EQ(reply.served[0].target, "a@cpu:0");
+  EXPECT_EQ(reply.served[0].tokens, 2u);
+  EXPECT_EQ(reply.served[1].target, "c@cpu:0");
+  EXPECT_EQ(reply.served[1].first_token, 2u);
+  EXPECT_EQ(reply.served[1].tokens, rest.size());
+  EXPECT_EQ(reply.notes.size(), 3u);
+  EXPECT_EQ(reply.notes[1], "moved from a@cpu:0 to b@cpu:0 after token 2: killed");
+}
+
+TEST_F(TextAnswerTest, AMoveBeforeTheFirstTokenLeavesOneServer) {
+  TextAnswer one = answer({.tokens_max = 1});
+  one.computed_by("a@cpu:0", nullptr);
+  const JobMove move{.from = "a@cpu:0", .why = "killed", .announce = false};
+  one.computed_by("b@cpu:0", &move);
+  feed(one, ids("Hi"));
+  EXPECT_EQ(stream_->result()->served_by, "b@cpu:0");
+  EXPECT_TRUE(stream_->result()->served.empty());
+}
+
 }  // namespace
 }  // namespace accelerate
