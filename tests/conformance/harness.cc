@@ -2,16 +2,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <map>
+#include <sstream>
 #include <stdexcept>
 
 #include <fmt/format.h>
 
 #include "accelerate/backends/registry.h"
 #include "accelerate/base/cpu.h"
+#include "accelerate/engine/isolated_backend.h"
 #include "accelerate/formats/open.h"
 #include "accelerate/models/families.h"
+#include "accelerate/wire/supervisor.h"
 #include "tests/conformance/goldens.h"
 #include "tests/real_models.h"
 
@@ -19,7 +23,8 @@ namespace accelerate::conformance {
 namespace {
 
 BackendContext& context() {
-  static BackendContext context{.threads = cpu_info().threads_usable, .memory_bytes = 0, .cache_dir = cache_dir().string()};
+  static Supervisor workers;
+  static BackendContext context{.threads = cpu_info().threads_usable, .memory_bytes = 0, .cache_dir = cache_dir().string(), .workers = &workers};
   return context;
 }
 
@@ -58,6 +63,19 @@ class CallbackSink final : public LogitsSink {
 
 std::vector<std::string> backend_names() {
   std::vector<std::string> names;
+  if (const char* chosen = std::getenv(kConformanceVariable); chosen && *chosen) {
+    std::istringstream words(chosen);
+    for (std::string name; std::getline(words, name, ',');) names.push_back(name);
+    return names;
+  }
+  for (const std::string& name : registered_names()) {
+    if (!find_backend(name)->about().install) names.push_back(name);
+  }
+  return names;
+}
+
+std::vector<std::string> registered_names() {
+  std::vector<std::string> names;
   for (const BackendEntry& entry : backend_registry()) names.emplace_back(entry.name);
   std::sort(names.begin(), names.end());
   return names;
@@ -65,6 +83,12 @@ std::vector<std::string> backend_names() {
 
 Backend* find_backend(const std::string& name) {
   static std::map<std::string, std::unique_ptr<Backend>> made;
+  if (name.ends_with(kIsolatedSuffix)) {
+    std::unique_ptr<Backend>& backend = made[name];
+    Backend* inner = find_backend(name.substr(0, name.size() - kIsolatedSuffix.size()));
+    if (!backend && inner) backend = make_isolated_backend(*inner, context(), {"/proc/self/exe", std::string(kWorkerArgument)});
+    return backend.get();
+  }
   for (const BackendEntry& entry : backend_registry()) {
     if (entry.name != name) continue;
     std::unique_ptr<Backend>& backend = made[name];

@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -19,8 +20,15 @@
 
 namespace accelerate::conformance {
 
-/// All of the registry.
+/// Names that the suite is to run, with commas between them: "torch", "cpu-isolated".
+inline constexpr const char* kConformanceVariable = "IPFS_ACCELERATE_CONFORMANCE";
+/// Makes this program the worker of an isolated backend.
+inline constexpr std::string_view kWorkerArgument = "--worker";
+
+/// Those of kConformanceVariable; without it all of the registry that need no install.
 std::vector<std::string> backend_names();
+/// All of the registry.
+std::vector<std::string> registered_names();
 
 /// One for the process; null if the registry has none of that name.
 Backend* find_backend(const std::string& name);

@@ -12,10 +12,14 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "accelerate/backends/registry.h"
 #include "accelerate/base/cpu.h"
 #include "accelerate/base/file.h"
 #include "accelerate/base/json.h"
 #include "accelerate/base/process.h"
+#include "accelerate/engine/worker.h"
+#include "accelerate/wire/socket_channel.h"
+#include "tests/conformance/harness.h"
 
 namespace accelerate::conformance {
 namespace {
@@ -102,9 +106,16 @@ int main(int argc, char** argv) {
     if (isa) std::fwrite(isa_name(*isa).data(), 1, isa_name(*isa).size(), stdout);
     return isa ? 0 : 1;
   }
+  if (argc > 1 && argv[1] == conformance::kWorkerArgument) {
+    SocketChannel channel(kInheritedFile);
+    std::vector<BackendFactory> backends;
+    for (const BackendEntry& entry : backend_registry()) backends.push_back({std::string(entry.name), entry.make});
+    return run_worker(channel, backends) ? 0 : 1;
+  }
   const std::vector<std::string> arguments(argv, argv + argc);
   testing::InitGoogleTest(&argc, argv);
   const char* forced = std::getenv(kIsaVariable);
-  if ((forced && *forced) || testing::GTEST_FLAG(list_tests)) return RUN_ALL_TESTS();
+  const char* chosen = std::getenv(conformance::kConformanceVariable);  // then the family is the backend's own business
+  if ((forced && *forced) || (chosen && *chosen) || testing::GTEST_FLAG(list_tests)) return RUN_ALL_TESTS();
   return conformance::run_all(arguments);
 }

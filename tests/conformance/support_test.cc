@@ -46,9 +46,9 @@ std::vector<Row> rows() {
 }
 
 std::string cell(const std::string& backend, const Model& model) {
-  const Result<Device> device = device_of(backend);
-  if (!device) return "not on the machine that wrote this";
-  const Support support = find_backend(backend)->supports(model, *device, {});
+  // What needs an install may be absent here; what it supports on a CPU is known all the same.
+  const Device device = device_of(backend) ? *device_of(backend) : Device{.kind = "cpu"};
+  const Support support = find_backend(backend)->supports(model, device, {});
   return support.yes ? "yes" : "no: " + support.reason;
 }
 
@@ -57,17 +57,18 @@ std::string document() {
       "# What runs where\n\n"
       "Written by the conformance suite (`ACC_WRITE_SUPPORT=1 build/release/conformance_test`); a test fails when it falls behind.\n"
       "Every *yes* is a model of that family and main tensor type run in that backend against goldens made by Transformers in\n"
-      "float32, in one chunk, in uneven chunks, token by token and interleaved with other sequences.\n\n";
+      "float32, in one chunk, in uneven chunks, token by token and interleaved with other sequences (engines that take an install:\n"
+      "by `make test-ENGINE`, as `make test-torch`).\n\n";
   text += "| family | format | weights |";
   std::string line = "|---|---|---|";
-  for (const std::string& backend : backend_names()) {
+  for (const std::string& backend : registered_names()) {
     text += fmt::format(" {} |", backend);
     line += "---|";
   }
   text += "\n" + line + "\n";
   for (const Row& row : rows()) {
     text += fmt::format("| {} | {} | {} |", row.family, row.format, row.type);
-    for (const std::string& backend : backend_names()) text += fmt::format(" {} |", cell(backend, *row.model));
+    for (const std::string& backend : registered_names()) text += fmt::format(" {} |", cell(backend, *row.model));
     text += "\n";
   }
   text += fmt::format("\nArchitectures read: {}. Any other is refused by name.\n\n## Bounds\n\n", known_architectures());
