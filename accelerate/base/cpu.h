@@ -62,5 +62,8 @@ uint64_t resident_peak_bytes();
 uint64_t resident_bytes();
 /// Gives memory that was freed but kept for later back to the system: after something large went away. Milliseconds.
 void return_freed_memory();
+/// For a program's main(), before its threads: malloc spreads over as many arenas as CPUs are usable, not eight times as
+/// many. Threads come and go with models and connections, and each arena that one was given keeps 2 MiB (a huge page).
+void bound_allocator();
 
 }  // namespace accelerate

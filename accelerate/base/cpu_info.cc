@@ -132,6 +132,12 @@ void return_freed_memory() {
 #endif
 }
 
+void bound_allocator() {
+#ifdef __GLIBC__
+  ::mallopt(M_ARENA_MAX, static_cast<int>(cpu_info().threads_usable));
+#endif
+}
+
 uint64_t resident_bytes() { return status_field_bytes("/proc/self/status", "VmRSS:"); }
 
 }  // namespace accelerate

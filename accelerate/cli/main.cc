@@ -3,11 +3,13 @@
 
 #include <unistd.h>
 
+#include "accelerate/base/cpu.h"
 #include "accelerate/cli/cli.h"
 #include "accelerate/cli/fd_buffer.h"
 #include "accelerate/cli/own_worker.h"
 
 int main(int argc, char** argv) {
+  accelerate::bound_allocator();
   std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away is an answer of write(), not a death
   if (argc == 2 && std::string_view(argv[1]) == "worker") return accelerate::run_own_worker();
   accelerate::FdBuffer in_buffer(STDIN_FILENO), out_buffer(STDOUT_FILENO), err_buffer(STDERR_FILENO);

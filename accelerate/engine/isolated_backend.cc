@@ -26,6 +26,7 @@ class IsolatedBackend final : public Backend {
     return inner_.supports(model, device, options);
   }
   Result<Compiled> compile(std::shared_ptr<const Model> model, const Device& device, const CompileOptions& options, Progress& progress) override {
+    if (const Support support = inner_.supports(*model, device, options); !support.yes) return Error{support.code, support.reason};
     ACC_TRY(std::unique_ptr<Worker> worker, workers_.start({.name = fmt::format("{}@{}", about_.name, to_string(device)), .argv = argv_, .environment = {}},
                                                            std::chrono::steady_clock::now() + kStartTime));
     CompileOrder order{.backend = inner_.about().name, .device = to_string(device), .model = std::filesystem::absolute(model->path).string(),

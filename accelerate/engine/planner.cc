@@ -74,6 +74,8 @@ void add_target(const PlanRequest& request, std::vector<PlanEntry>& entries) {
 Error Plan::refusal() const {
   std::string reasons, unserved;
   std::optional<ErrorCode> code;
+  // What is not installed says nothing of the model: where a device refused it, that is the reason.
+  const bool refused = std::any_of(entries.begin(), entries.end(), [](const PlanEntry& entry) { return !entry.yes && !entry.target.device.kind.empty(); });
   for (const PlanEntry& entry : entries) {
     if (entry.yes) continue;
     if (entry.reason == kUnserved) {
@@ -81,6 +83,7 @@ Error Plan::refusal() const {
       continue;
     }
     reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", entry.hardware, entry.reason);
+    if (refused && entry.target.device.kind.empty()) continue;
     code = code.value_or(entry.code) == entry.code ? entry.code : ErrorCode::kUnavailable;
   }
   if (!unserved.empty()) reasons += fmt::format("{}{}:{}", reasons.empty() ? "" : "; ", kUnserved, unserved);

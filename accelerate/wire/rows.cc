@@ -31,8 +31,8 @@ Result<std::vector<SlotInput>> step_inputs_of(const WireMessage& request, std::s
   size_t at = 0;
   for (size_t i = 0; i < table.size(); i += kInputFields) {
     const uint32_t count = table[i + 2];
-    if (count == 0 || count > tokens.size() - at || table[i + 3] > static_cast<uint32_t>(Want::kAll)) {
-      return wrong(fmt::format("a step's inputs have the tokens that they say, at least one; got {} of {}", count, tokens.size() - at));
+    if (count > tokens.size() - at || table[i + 3] > static_cast<uint32_t>(Want::kAll)) {
+      return wrong(fmt::format("a step's inputs have the tokens that they say; got {} of {}", count, tokens.size() - at));
     }
     inputs.push_back({.slot = {table[i], table[i + 1]}, .tokens = tokens.subspan(at, count), .want = static_cast<Want>(table[i + 3]), .top_k = table[i + 4]});
     at += count;

@@ -39,6 +39,8 @@ Result<void> WorkerLink::post(const WireMessage& message) {
 Result<WireMessage> WorkerLink::call(WireMessage request, const CallOptions& options) {
   std::lock_guard lock(mutex_);
   if (death_) return *death_;
+  if (options.control.stop && options.control.stop->load(std::memory_order_relaxed)) return Error{ErrorCode::kCancelled, "[wire] stopped before it began"};
+  if (options.control.should_stop()) return Error{ErrorCode::kDeadlineExceeded, "[wire] its time was up before it began"};
   Call call{.id = ++calls_};
   request.set("id", call.id);
   if (options.control.deadline) {

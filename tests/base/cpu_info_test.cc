@@ -3,7 +3,12 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "accelerate/base/cpu.h"
@@ -54,6 +59,22 @@ TEST(CpuInfo, ResidentMemoryIsSeenGrowing) {
   std::vector<char> block(32 << 20, 1);
   EXPECT_GE(resident_bytes(), before + (16 << 20)) << block[5];
   EXPECT_GE(resident_peak_bytes(), before + (16 << 20));
+}
+
+TEST(CpuInfo, TheAllocatorStaysInItsBounds) {
+  bound_allocator();
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 32; ++i) threads.emplace_back([] { std::make_unique<char[]>(1000)[1] = 1; });
+  for (std::thread& thread : threads) thread.join();
+  char* text = nullptr;
+  size_t size = 0;
+  FILE* stream = ::open_memstream(&text, &size);
+  ASSERT_EQ(::malloc_info(0, stream), 0);
+  std::fclose(stream);
+  size_t arenas = 0;
+  for (const char* at = text; (at = std::strstr(at, "<heap nr=")) != nullptr; ++at) ++arenas;
+  std::free(text);
+  EXPECT_LE(arenas, std::max(cpu_info().threads_usable, 1u) + 1) << "0 under a sanitizer's allocator";
 }
 
 TEST(CpuInfo, FreedMemoryGoesBack) {

@@ -101,6 +101,7 @@ int run_all(const std::vector<std::string>& arguments) {
 
 int main(int argc, char** argv) {
   using namespace accelerate;
+  bound_allocator();  // as the binary does
   if (argc > 1 && std::strcmp(argv[1], "--decided-isa") == 0) {
     const Result<Isa> isa = usable_isa();
     if (isa) std::fwrite(isa_name(*isa).data(), 1, isa_name(*isa).size(), stdout);

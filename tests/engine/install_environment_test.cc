@@ -32,7 +32,7 @@ class InstallTest : public ::testing::Test {
 };
 
 TEST_F(InstallTest, IsMadeOnceAndAnewWhenItsPackagesChange) {
-  write_python("echo run >> " + (folder_ / "runs").string() + "\necho Collecting a\ncp \"$8\" " + (folder_ / "asked").string() + "\n");
+  write_python("echo run >> " + (folder_ / "runs").string() + "\necho Collecting a\nfor last; do :; done\ncp \"$last\" " + (folder_ / "asked").string() + "\n");
   EXPECT_FALSE(is_installed(recipe_));
   const auto made = install();
   ASSERT_TRUE(made) << to_string(made.error());
