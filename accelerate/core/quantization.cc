@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <optional>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -157,6 +156,16 @@ std::vector<std::string> QuantizationPlan::notes() const {
     out.push_back(fmt::format("{} of {} tensors were quantized already and are so a second time: their errors add up", requantized, choices.size()));
   }
   return out;
+}
+
+Result<std::optional<DType>> quantization_to_apply(const Model& model, const std::optional<std::string>& asked) {
+  if (!asked) return std::optional<DType>{};
+  ACC_TRY(const DType type, quantization_from_name(*asked));
+  return type == model.main_dtype() ? std::optional<DType>{} : std::optional(type);
+}
+
+std::string quantization_name(const Model& model, std::optional<DType> quantization) {
+  return quantization ? plan_quantization(model.tensors, *quantization).name() : std::string(dtype_traits(model.main_dtype()).name);
 }
 
 }  // namespace accelerate

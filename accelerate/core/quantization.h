@@ -17,6 +17,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,6 +25,7 @@
 
 #include "accelerate/base/result.h"
 #include "accelerate/core/dtype.h"
+#include "accelerate/core/model.h"
 #include "accelerate/core/tensor.h"
 
 namespace accelerate {
@@ -79,5 +81,12 @@ struct QuantizationPlan {
   std::vector<Group> groups;  // most bytes first
 };
 QuantizationPlan plan_quantization(std::span<const TensorView> tensors, DType asked);
+
+/// What CompileOptions::quantization asks for of this model: nothing where it is empty or names what most of the file's bytes
+/// have already (then the file stays as it is). Errors as quantization_from_name.
+Result<std::optional<DType>> quantization_to_apply(const Model& model, const std::optional<std::string>& asked);
+
+/// The one spelling for plans, records and endpoints: that of the plan, or the type most bytes of the file have.
+std::string quantization_name(const Model& model, std::optional<DType> quantization);
 
 }  // namespace accelerate

@@ -16,6 +16,7 @@ struct EndpointParts {
   std::string name, path, target;
   std::chrono::steady_clock::time_point started;  // of loading, for EndpointInfo::load_ms
   bool reuse_prefixes = true;                     // decoders: SchedulerOptions
+  std::string quantization{};                     // of the program's weights; empty = the file's
 };
 
 /// By the program's kind. failed_precondition when the model has no tokenizer; unimplemented for other kinds of program.

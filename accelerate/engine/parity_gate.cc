@@ -12,6 +12,7 @@
 
 #include "accelerate/base/log.h"
 #include "accelerate/core/graph.h"
+#include "accelerate/core/quantization.h"
 #include "accelerate/engine/fingerprint.h"
 #include "accelerate/formats/model_id.h"
 
@@ -211,6 +212,20 @@ Result<ParityVerdict> compare_with_reference(Program& candidate, const ParityRef
   return verdict;
 }
 
+ParityVerdict compare_references(const ParityReference& candidate, const ParityReference& reference, const ParityBounds& bounds) {
+  ParityVerdict verdict{.state = ParityVerdict::State::kPass};
+  for (const ParityBlock& block : reference.blocks) {
+    BlockComparison comparison(block, block.output == "head");
+    for (const ParityBlock& other : candidate.blocks) {
+      if (other.output != block.output) continue;
+      for (const uint32_t place : other.places) comparison.add("weights", place >> 16, place & 0xffffu, other.row(place >> 16, place & 0xffffu));
+    }
+    comparison.finish();
+    judge(comparison, block, bounds, verdict);
+  }
+  return verdict;
+}
+
 std::string target_label(const std::string& target, const CompileOptions& compile) {
   std::string label = target;
   if (compile.precision == Precision::kExact) label += " exact";
@@ -220,7 +235,8 @@ std::string target_label(const std::string& target, const CompileOptions& compil
 }
 
 std::string quantization_label(const Model& model, const CompileOptions& compile) {
-  return compile.quantization ? *compile.quantization : std::string(dtype_traits(model.main_dtype()).name);
+  const Result<std::optional<DType>> quantization = quantization_to_apply(model, compile.quantization);
+  return quantization ? quantization_name(model, *quantization) : *compile.quantization;  // a word of a backend's own
 }
 
 RecordKey parity_key(const std::string& model_id, const Model& model, const std::string& target, const CompileOptions& compile,
@@ -249,6 +265,7 @@ struct ParityGate::State {
   ParityRequest request;
   ParityVerdict verdict;
   std::optional<ParityReference> reference;  // between prepare() and check()
+  std::optional<ParityReference> quantized;  // the same of the weights this load makes, where they are the reference backend's making
   RecordKey key;
   Records* records = nullptr;
   bool decided = false;
@@ -299,14 +316,42 @@ struct ParityGate::State {
     if (!verdict.reason.empty()) record.notes.insert(record.notes.begin(), verdict.reason);
     if (const Result<void> added = records->add(record); !added) log_warning("the parity verdict is not remembered: " + added.error().message);
   }
-  Result<ParityReference> make_reference(Backend& backend, const Device& device, Progress& progress) const {
-    CompileOptions exact{.precision = Precision::kExact, .threads = request.compile.threads, .slots = 1, .memory_bytes = request.compile.memory_bytes};
+  /// Of the file's own weights, or with `quantization` of what the reference's backend makes of them.
+  Result<ParityReference> make_reference(Backend& backend, const Device& device, const std::optional<std::string>& quantization, Progress& progress) const {
+    CompileOptions exact{.quantization = quantization, .precision = Precision::kExact, .threads = request.compile.threads, .slots = 1, .memory_bytes = request.compile.memory_bytes};
     const uint32_t context = request.model->graph ? request.model->graph->context : 0;
     exact.context = context != 0 ? std::min(context, kReferenceContext) : kReferenceContext;
     exact.kv_tokens = exact.context;
     ACC_TRY(Compiled compiled, backend.compile(request.model, device, exact, progress));
     const Stopping stopping(progress, "parity reference");
     return compute_reference(*compiled.program, *request.model, control_of(stopping.flag()));
+  }
+  /// What rounding weights does is judged once, by wide bounds, on exact arithmetic; then the candidate has to be as close to
+  /// these weights' own reference as to a file's. Else bounds that let 4 bits pass would let small faults pass, too. Only
+  /// the reference's backend makes the same weights: others are compared with the file's, by the wide bounds.
+  Result<void> prepare_quantized(Backend& backend, const Device& device, Progress& progress) {
+    const CompileOptions& compile = request.compile;
+    if (!compile.quantization || !request.target.starts_with(fmt::format("{}@", kReferenceBackend))) return {};
+    ACC_TRY(ParityReference made, make_reference(backend, device, compile.quantization, progress));
+    verdict = compare_references(made, *reference, parity_bounds(compile.quantization, compile.precision));
+    log_info(fmt::format("parity of '{}': {} weights against the file's: {}", request.name, key.quantization, to_string(verdict)));
+    if (verdict.state == ParityVerdict::State::kFail) {
+      decided = true;
+      remember();
+      return refusal();
+    }
+    quantized = std::move(made);
+    return {};
+  }
+  /// Of the candidate. Where its weights were judged apart, the numbers are theirs: what a user gives up.
+  Result<ParityVerdict> judged(Program& candidate, const StepControl& control) const {
+    const CompileOptions& compile = request.compile;
+    if (!quantized) return compare_with_reference(candidate, *reference, parity_bounds(compile.quantization, compile.precision), control);
+    ACC_TRY(ParityVerdict arithmetic, compare_with_reference(candidate, *quantized, parity_bounds({}, compile.precision), control));
+    if (arithmetic.state == ParityVerdict::State::kFail) return arithmetic;
+    arithmetic.notes.push_back(fmt::format("against float32 arithmetic on the same {} weights: {}", key.quantization, to_string(arithmetic)));
+    arithmetic.numbers = verdict.numbers;
+    return arithmetic;
   }
 };
 
@@ -335,17 +380,19 @@ Result<void> ParityGate::prepare(Progress& progress) {
   const auto start = Clock::now();
   const ReferenceStore store(state.request.cache);
   state.reference = store.load(id);
-  if (state.reference) return {};
-  log_info(fmt::format("parity of '{}': computing the reference, once", state.request.name));
-  Result<ParityReference> made = state.make_reference(*backend->backend, device, progress);
-  if (!made) {
-    if (made.error().code == ErrorCode::kCancelled) return made.error();
-    state.without(ParityVerdict::State::kNoReference, made.error().message);
-    state.remember();  // for plans; a later load tries again
-    return {};
+  if (!state.reference) {
+    log_info(fmt::format("parity of '{}': computing the reference, once", state.request.name));
+    Result<ParityReference> made = state.make_reference(*backend->backend, device, {}, progress);
+    if (!made) {
+      if (made.error().code == ErrorCode::kCancelled) return made.error();
+      state.without(ParityVerdict::State::kNoReference, made.error().message);
+      state.remember();  // for plans; a later load tries again
+      return {};
+    }
+    store.save(id, *made);
+    state.reference = *std::move(made);
   }
-  store.save(id, *made);
-  state.reference = *std::move(made);
+  ACC_TRY_VOID(state.prepare_quantized(*backend->backend, device, progress));
   state.verdict.reference_s = std::chrono::duration<double>(Clock::now() - start).count();
   return {};
 }
@@ -360,10 +407,10 @@ Result<void> ParityGate::check(Program& candidate, Progress& progress) {
   CHECK(state.reference, "prepare() before check()");
   const Stopping stopping(progress, "parity gate");
   const double reference_s = state.verdict.reference_s;
-  ACC_TRY(state.verdict, compare_with_reference(candidate, *state.reference, parity_bounds(state.request.compile.quantization, state.request.compile.precision),
-                                                control_of(stopping.flag())));
+  ACC_TRY(state.verdict, state.judged(candidate, control_of(stopping.flag())));
   state.verdict.reference_s = reference_s;
   state.reference.reset();
+  state.quantized.reset();
   state.decided = true;
   state.remember();
   log_info(fmt::format("parity of '{}' on {}: {}; {:.1f} s for the reference, {:.1f} s for the gate", state.request.name, state.key.target,
