@@ -112,6 +112,7 @@ QuantizationPlan plan_quantization(std::span<const TensorView> tensors, DType as
     plan.bytes += bytes;
     plan.bytes_before += tensor.bytes.size();
     plan.bytes_f32 += tensor.element_count() * sizeof(float);
+    if (choice.type != tensor.dtype) ++plan.changed;
     if (choice.type != tensor.dtype && is_block_type(tensor.dtype) && is_block_type(choice.type)) ++plan.requantized;
     auto group = std::find_if(plan.groups.begin(), plan.groups.end(),
                               [&](const QuantizationPlan::Group& g) { return g.type == choice.type && g.reason == choice.reason; });
@@ -135,10 +136,13 @@ uint32_t QuantizationPlan::count(QuantizationReason reason) const {
 }
 
 std::string QuantizationPlan::name() const {
+  if (count(QuantizationReason::kAsked) > 0) return std::string(dtype_traits(asked).name);
   std::vector<uint64_t> bytes_of(kDTypeCount, 0);
+  const bool stands_in = count(QuantizationReason::kRows) > 0;
+  // Tables that changed alone are a mixture of this request's making: its name may not be the file's.
+  if (!stands_in && changed > 0) return std::string(dtype_traits(asked).name);
   for (const Group& group : groups) {
-    if (group.type == asked && group.reason == QuantizationReason::kAsked) return std::string(dtype_traits(asked).name);
-    bytes_of[static_cast<size_t>(group.type)] += group.bytes;
+    if (!stands_in || group.reason == QuantizationReason::kRows) bytes_of[static_cast<size_t>(group.type)] += group.bytes;
   }
   const auto most = std::max_element(bytes_of.begin(), bytes_of.end());
   return std::string(dtype_traits(static_cast<DType>(most - bytes_of.begin())).name);

@@ -61,10 +61,11 @@ struct QuantizationPlan {
   uint64_t bytes = 0;                 // of all tensors, afterwards
   uint64_t bytes_before = 0;
   uint64_t bytes_f32 = 0;             // as if every element were a float
-  uint32_t requantized = 0;           // tensors that go from one quantized type to another: errors add up
+  uint32_t changed = 0;               // tensors that are not what they were
+  uint32_t requantized = 0;           // of them, from one quantized type to another: errors add up
 
   /// The one spelling ("Q4_K") under which plans, records and endpoints know the result: the type asked for, or where no
-  /// tensor could become it, the type most bytes have.
+  /// tensor could become it, what stands in for it. Plans of one name and one model choose the same types.
   std::string name() const;
   /// Tensors per (type, reason), for people: "210 of 290 tensors became Q4_K". Fallbacks say why, with an example.
   std::vector<std::string> notes() const;

@@ -32,7 +32,8 @@ namespace accelerate {
 struct ParityBounds {
   std::string_view name;           // of the quantization, or "exact" and "own"
   double kl_mean_max = 0;          // nats
-  double cosine_distance_max = 0;  // of any row
+  double cosine_distance_max = 0;  // of any row of logits
+  double vector_distance_max = 0;  // the same of an encoder's rows, which have nothing else
   double top1_agreement_min = 0;
   std::string_view reason;
 };

@@ -16,7 +16,7 @@ namespace accelerate {
 namespace {
 
 constexpr uint32_t kChunkTokens = 64;
-constexpr ParityBounds kNoBounds{"measured", INFINITY, INFINITY, 0.0, "nothing is refused here: it is measured"};
+constexpr ParityBounds kNoBounds{"measured", INFINITY, INFINITY, INFINITY, 0.0, "nothing is refused here: it is measured"};
 
 using OnRow = std::function<void(size_t position, std::span<const float> logits)>;
 

@@ -1,7 +1,7 @@
 // Through the real backend: fixtures quantized to a temporary file.
 #include "accelerate/engine/quality.h"
 
-#include <cmath>
+#include <atomic>
 
 #include <gtest/gtest.h>
 
@@ -45,7 +45,7 @@ TEST_F(Quality, TheSameWeightsDifferByNothing) {
   EXPECT_GT(change->numbers.rows, 100u);
   ASSERT_TRUE(change->perplexity_before && change->perplexity_after);
   EXPECT_EQ(*change->perplexity_before, *change->perplexity_after);
-  EXPECT_NEAR(std::log(*change->perplexity_before), std::log(280.0), 1.5) << "random weights know nothing of 280 tokens";
+  EXPECT_GT(*change->perplexity_before, 280.0) << "random weights are no better than guessing among 280 tokens";
 }
 
 TEST_F(Quality, FewerBitsCostMore) {
