@@ -252,7 +252,7 @@ Result<std::shared_ptr<Endpoint>> make_decoder_endpoint(EndpointParts parts) {
   {
     EndpointParts described{.model = parts.model, .program = std::move(program), .name = parts.name, .path = parts.path,
                             .target = parts.target, .started = parts.started,
-                            .reuse_prefixes = parts.reuse_prefixes};
+                            .reuse_prefixes = parts.reuse_prefixes, .quantization = parts.quantization};
     info = describe_endpoint(described);
     program.reset(static_cast<DecoderProgram*>(described.program.release()));
   }
