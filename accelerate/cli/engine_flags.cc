@@ -10,6 +10,7 @@
 #include "accelerate/base/thread_pool.h"
 #include "accelerate/cli/own_worker.h"
 #include "accelerate/cli/progress.h"
+#include "accelerate/core/quantization.h"
 #include "accelerate/engine/hardware.h"
 #include "accelerate/engine/hub.h"
 #include "accelerate/engine/near_match.h"
@@ -43,6 +44,8 @@ void add_engine_flags(CLI::App& app, EngineFlags& flags) {
   app.add_option("--memory", flags.memory_bytes, "Bytes that all models together may take, as 6GB or 512MiB; default: what the machine and its cgroup leave")
       ->transform(CLI::AsSizeValue(false))->check(CLI::PositiveNumber)->type_name("SIZE");
   app.add_option("--hardware", flags.hardware, "auto, or a name that `devices` lists")->type_name("NAME");
+  app.add_option("--quantization", flags.quantization, "f32, f16, bf16, int8, int4, or a GGUF type as q4_k: what weights become at load; default: the file's own")
+      ->type_name("TYPE");
   app.add_option("--precision", flags.precision, "default: the fastest that stays right; exact: float32 activations and KV")
       ->check(CLI::IsMember({"default", "exact"}))->type_name("WORD");
   app.add_option("--parity", flags.parity, "on: compare with the float32 reference before the first use, once; off: serve unproven")
@@ -75,6 +78,10 @@ Result<OpenOptions> open_options(const EngineFlags& flags) {
   ACC_TRY_VOID(check_hardware(flags.hardware));
   OpenOptions options;
   options.hardware = flags.hardware;
+  if (!flags.quantization.empty()) {
+    ACC_TRY_VOID(quantization_from_name(flags.quantization));
+    options.compile.quantization = flags.quantization;
+  }
   options.compile.precision = flags.precision == "exact" ? Precision::kExact : Precision::kDefault;
   options.parity = flags.parity == "off" ? ParityMode::kOff : ParityMode::kOn;
   options.compile.deterministic = flags.deterministic;

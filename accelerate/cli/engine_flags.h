@@ -20,10 +20,10 @@ namespace accelerate {
 struct EngineFlags {
   uint32_t threads = 0, context = 0, slots = 0;  // 0 = the engine's default
   uint64_t kv_tokens = 0, memory_bytes = 0;
-  std::string hardware = "auto", precision = "default", parity = "on", chat_template_path;
+  std::string hardware = "auto", precision = "default", parity = "on", quantization, chat_template_path;
   bool no_pull = false, isolate = false, deterministic = false, no_prefix_cache = false;
 };
-/// --threads --memory --hardware --precision --parity --isolate --no-pull.
+/// --threads --memory --hardware --quantization --precision --parity --isolate --no-pull.
 void add_engine_flags(CLI::App& app, EngineFlags& flags);
 /// --ctx --slots --kv-tokens --chat-template --deterministic --no-prefix-cache, for verbs that generate.
 void add_decoder_flags(CLI::App& app, EngineFlags& flags);
@@ -31,7 +31,7 @@ void add_decoder_flags(CLI::App& app, EngineFlags& flags);
 /// An Engine over all backends of this binary.
 Result<std::unique_ptr<Engine>> make_engine(const EngineFlags& flags);
 
-/// What the flags ask for; invalid_argument for an unknown hardware name, not_found for a missing template file.
+/// What the flags ask for; invalid_argument for an unknown hardware name or quantization, not_found for a missing template file.
 Result<OpenOptions> open_options(const EngineFlags& flags);
 
 /// Pulls `word` if it is an alias of the catalog or a name on a hub that is not there yet, saying what and how large first. Anything else is

@@ -40,6 +40,7 @@ std::unique_ptr<Verb> make_tokenize_verb();
 std::unique_ptr<Verb> make_models_verb();
 std::unique_ptr<Verb> make_pull_verb();
 std::unique_ptr<Verb> make_install_verb();
+std::unique_ptr<Verb> make_quantize_verb();
 std::unique_ptr<Verb> make_bench_verb();
 std::unique_ptr<Verb> make_plan_verb();
 std::unique_ptr<Verb> make_devices_verb();

@@ -35,6 +35,10 @@ std::span<const VerbEntry> verbs() {
        "  ipfs-accelerate install                          # what can be installed, and what is\n"
        "  ipfs-accelerate install torch\n",
        &make_install_verb},
+      {"quantize", "Write a smaller GGUF file, and say what it cost",
+       "  ipfs-accelerate quantize f16.gguf q4.gguf --type q4_k\n"
+       "  ipfs-accelerate quantize gemma3 small.gguf --type int4 --json\n",
+       &make_quantize_verb},
       {"bench", "Measure a model on this machine",
        "  ipfs-accelerate bench smollm2\n"
        "  ipfs-accelerate bench smollm2 --prompt 128 --generate 32 --rounds 3 --json\n"

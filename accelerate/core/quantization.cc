@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <optional>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -113,6 +112,7 @@ QuantizationPlan plan_quantization(std::span<const TensorView> tensors, DType as
     plan.bytes += bytes;
     plan.bytes_before += tensor.bytes.size();
     plan.bytes_f32 += tensor.element_count() * sizeof(float);
+    if (choice.type != tensor.dtype) ++plan.changed;
     if (choice.type != tensor.dtype && is_block_type(tensor.dtype) && is_block_type(choice.type)) ++plan.requantized;
     auto group = std::find_if(plan.groups.begin(), plan.groups.end(),
                               [&](const QuantizationPlan::Group& g) { return g.type == choice.type && g.reason == choice.reason; });
@@ -136,10 +136,13 @@ uint32_t QuantizationPlan::count(QuantizationReason reason) const {
 }
 
 std::string QuantizationPlan::name() const {
+  if (count(QuantizationReason::kAsked) > 0) return std::string(dtype_traits(asked).name);
   std::vector<uint64_t> bytes_of(kDTypeCount, 0);
+  const bool stands_in = count(QuantizationReason::kRows) > 0;
+  // Tables that changed alone are a mixture of this request's making: its name may not be the file's.
+  if (!stands_in && changed > 0) return std::string(dtype_traits(asked).name);
   for (const Group& group : groups) {
-    if (group.type == asked && group.reason == QuantizationReason::kAsked) return std::string(dtype_traits(asked).name);
-    bytes_of[static_cast<size_t>(group.type)] += group.bytes;
+    if (!stands_in || group.reason == QuantizationReason::kRows) bytes_of[static_cast<size_t>(group.type)] += group.bytes;
   }
   const auto most = std::max_element(bytes_of.begin(), bytes_of.end());
   return std::string(dtype_traits(static_cast<DType>(most - bytes_of.begin())).name);
@@ -157,6 +160,16 @@ std::vector<std::string> QuantizationPlan::notes() const {
     out.push_back(fmt::format("{} of {} tensors were quantized already and are so a second time: their errors add up", requantized, choices.size()));
   }
   return out;
+}
+
+Result<std::optional<DType>> quantization_to_apply(const Model& model, const std::optional<std::string>& asked) {
+  if (!asked) return std::optional<DType>{};
+  ACC_TRY(const DType type, quantization_from_name(*asked));
+  return type == model.main_dtype() ? std::optional<DType>{} : std::optional(type);
+}
+
+std::string quantization_name(const Model& model, std::optional<DType> quantization) {
+  return quantization ? plan_quantization(model.tensors, *quantization).name() : std::string(dtype_traits(model.main_dtype()).name);
 }
 
 }  // namespace accelerate

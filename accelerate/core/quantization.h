@@ -17,6 +17,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,6 +25,7 @@
 
 #include "accelerate/base/result.h"
 #include "accelerate/core/dtype.h"
+#include "accelerate/core/model.h"
 #include "accelerate/core/tensor.h"
 
 namespace accelerate {
@@ -59,10 +61,11 @@ struct QuantizationPlan {
   uint64_t bytes = 0;                 // of all tensors, afterwards
   uint64_t bytes_before = 0;
   uint64_t bytes_f32 = 0;             // as if every element were a float
-  uint32_t requantized = 0;           // tensors that go from one quantized type to another: errors add up
+  uint32_t changed = 0;               // tensors that are not what they were
+  uint32_t requantized = 0;           // of them, from one quantized type to another: errors add up
 
   /// The one spelling ("Q4_K") under which plans, records and endpoints know the result: the type asked for, or where no
-  /// tensor could become it, the type most bytes have.
+  /// tensor could become it, what stands in for it. Plans of one name and one model choose the same types.
   std::string name() const;
   /// Tensors per (type, reason), for people: "210 of 290 tensors became Q4_K". Fallbacks say why, with an example.
   std::vector<std::string> notes() const;
@@ -79,5 +82,12 @@ struct QuantizationPlan {
   std::vector<Group> groups;  // most bytes first
 };
 QuantizationPlan plan_quantization(std::span<const TensorView> tensors, DType asked);
+
+/// What CompileOptions::quantization asks for of this model: nothing where it is empty or names what most of the file's bytes
+/// have already (then the file stays as it is). Errors as quantization_from_name.
+Result<std::optional<DType>> quantization_to_apply(const Model& model, const std::optional<std::string>& asked);
+
+/// The one spelling for plans, records and endpoints: that of the plan, or the type most bytes of the file have.
+std::string quantization_name(const Model& model, std::optional<DType> quantization);
 
 }  // namespace accelerate

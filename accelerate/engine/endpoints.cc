@@ -68,7 +68,7 @@ EndpointInfo describe_endpoint(const EndpointParts& parts) {
   return {.name = parts.name,
           .path = parts.path,
           .family = parts.model->config.architecture,
-          .quantization = std::string(dtype_traits(parts.model->main_dtype()).name),
+          .quantization = parts.quantization.empty() ? std::string(dtype_traits(parts.model->main_dtype()).name) : parts.quantization,
           .target = parts.target,
           .created_unix_s = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(since_epoch).count()),
           .parameters = parts.model->parameter_count(),

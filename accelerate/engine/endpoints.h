@@ -25,6 +25,7 @@ struct EndpointParts {
   ShrinkOptions shrink = {};
   PoolLimits limits = {};
   std::vector<std::string> notes = {};            // for EndpointInfo::notes, behind the program's own
+  std::string quantization{};                     // of the program's weights; empty = the file's
 };
 
 /// By the program's kind. failed_precondition when the model has no tokenizer; unimplemented for other kinds of program.

@@ -11,6 +11,7 @@
 #include "accelerate/base/log.h"
 #include "accelerate/base/paths.h"
 #include "accelerate/core/graph.h"
+#include "accelerate/core/quantization.h"
 #include "accelerate/engine/endpoints.h"
 #include "accelerate/engine/fingerprint.h"
 #include "accelerate/engine/hardware.h"
@@ -55,6 +56,15 @@ Result<void> add_graph(Model& model) {
   for (const std::string& ignored : notes.ignored) log_info("left out: " + ignored);
   model.graph = std::make_shared<const Graph>(std::move(graph));
   return {};
+}
+
+// One spelling for backends, records and proofs; what the file is already is not asked for.
+Result<CompileOptions> normalized(const Model& model, CompileOptions compile) {
+  ACC_TRY(const std::optional<DType> quantization, quantization_to_apply(model, compile.quantization));
+  if (compile.quantization && !quantization) log_info(fmt::format("most weights are {} already: the file stays as it is", dtype_traits(model.main_dtype()).name));
+  compile.quantization.reset();
+  if (quantization) compile.quantization = std::string(dtype_traits(*quantization).name);
+  return compile;
 }
 
 void count_flops(const Graph& graph, ModelDescription& description) {
@@ -185,7 +195,7 @@ Result<std::shared_ptr<Endpoint>> Engine::open(const std::string& word, const Op
     // Two loads at once would both count on what is left of the budget.
     std::unique_lock<std::mutex> one_at_a_time;
     if (state_->context.memory_bytes != 0) one_at_a_time = std::unique_lock(state_->budget_mutex);
-    CompileOptions compile = options.compile;
+    ACC_TRY(CompileOptions compile, normalized(*opened.model, options.compile));
     compile.memory_bytes = memory_left();
     ACC_TRY_VOID(add_graph(*opened.model));
     const auto probed = state_->probe(std::chrono::steady_clock::now() + kProbeDeadline);
@@ -210,7 +220,7 @@ Result<std::shared_ptr<Endpoint>> Engine::open(const std::string& word, const Op
     ACC_TRY(std::shared_ptr<Endpoint> endpoint,
             make_endpoint({.model = model, .program = std::move(compiled.program), .name = opened.name,
                            .path = opened.location.path, .target = to_string(best->target), .started = start,
-                           .reuse_prefixes = options.reuse_prefixes}));
+                           .reuse_prefixes = options.reuse_prefixes, .quantization = quantization_label(*model, compile)}));
     return endpoint;
   };
   Result<std::shared_ptr<Endpoint>> endpoint = load();
@@ -277,7 +287,8 @@ Result<ModelDescription> Engine::describe(const std::string& word, const OpenOpt
   description.graph_hash = graph_hash(*model.graph);
   count_flops(*model.graph, description);
   const auto probed = state_->probe(std::chrono::steady_clock::now() + kProbeDeadline);
-  ACC_TRY(const Plan plan, make_plan({.model = model, .hardware = options.hardware, .compile = options.compile, .backends = probed}));
+  ACC_TRY(const CompileOptions compile, normalized(model, options.compile));
+  ACC_TRY(const Plan plan, make_plan({.model = model, .hardware = options.hardware, .compile = compile, .backends = probed}));
   if (const PlanEntry* best = plan.best()) {
     description.memory_weights_bytes = best->memory.weights;
     description.memory_kv_bytes = best->memory.kv;
@@ -293,15 +304,16 @@ Result<ModelPlan> Engine::plan(const std::string& word, const PlanWish& wish) co
   ACC_TRY(const OpenedModel opened, open_files(word, wish.open));
   Model& model = *opened.model;
   ACC_TRY_VOID(add_graph(model));
-  ModelPlan result{.plan = {}, .name = opened.name, .quantization = quantization_label(model, wish.open.compile), .fingerprint = device_fingerprint(),
-                   .objective = wish.objective, .threads = wish.open.compile.threads ? wish.open.compile.threads : state_->context.threads, .notes = {}};
+  ACC_TRY(const CompileOptions compile, normalized(model, wish.open.compile));
+  ModelPlan result{.plan = {}, .name = opened.name, .quantization = quantization_label(model, compile), .fingerprint = device_fingerprint(),
+                   .objective = wish.objective, .threads = compile.threads ? compile.threads : state_->context.threads, .notes = {}};
   ACC_TRY(const UseCase usual, use_case_named(model.graph->vocabulary != 0 ? "chat" : "embeddings"));
   result.use = wish.use.value_or(usual);
   const auto probed = state_->probe(std::chrono::steady_clock::now() + kProbeDeadline);
   ACC_TRY(const auto in_play, state_->in_play(probed, wish.open));
-  ACC_TRY(result.plan, make_plan({.model = model, .hardware = wish.open.hardware, .compile = wish.open.compile, .backends = in_play, .detect = true}));
+  ACC_TRY(result.plan, make_plan({.model = model, .hardware = wish.open.hardware, .compile = compile, .backends = in_play, .detect = true}));
   ACC_TRY(result.model_id, compute_model_id(model));
-  order_by_records(records(), result, wish.constraints, wish.open.compile);
+  order_by_records(records(), result, wish.constraints, compile);
   return result;
 }
 

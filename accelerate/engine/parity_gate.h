@@ -5,7 +5,9 @@
 //   Compiled compiled = ...;
 //   ACC_TRY_VOID(gate.check(*compiled.program, progress));
 //
-// The reference: the model's own weights, dequantized exactly, with float32 arithmetic on the backend "cpu". A verdict is
+// The reference: the model's own weights, dequantized exactly, with float32 arithmetic on the backend "cpu".
+// Weights that are quantized at load are compared with the file's first, in exact arithmetic and by the bounds of their type;
+// then the program is compared with exact arithmetic on those same weights, by the bounds of a file's own. A verdict is
 // kept in Records for (model id, quantization, target and mode, versions and build, machine, threads) and asked for first:
 // a second load costs one look-up. One thread; one gate per load.
 #pragma once
@@ -30,7 +32,8 @@ namespace accelerate {
 struct ParityBounds {
   std::string_view name;           // of the quantization, or "exact" and "own"
   double kl_mean_max = 0;          // nats
-  double cosine_distance_max = 0;  // of any row
+  double cosine_distance_max = 0;  // of any row of logits
+  double vector_distance_max = 0;  // the same of an encoder's rows, which have nothing else
   double top1_agreement_min = 0;
   std::string_view reason;
 };
@@ -53,9 +56,12 @@ std::string to_string(const ParityVerdict& verdict);
 Result<ParityVerdict> compare_with_reference(Program& candidate, const ParityReference& reference, const ParityBounds& bounds,
                                              const StepControl& control);
 
+/// Two references of one probe: what was made of the weights against the file's.
+ParityVerdict compare_references(const ParityReference& candidate, const ParityReference& reference, const ParityBounds& bounds);
+
 /// The mode of a target where it is not the default: "cpu@cpu:0", "cpu@cpu:0 exact deterministic".
 std::string target_label(const std::string& target, const CompileOptions& compile);
-/// What `compile` makes of the weights: its own word, or the file's type.
+/// What `compile` makes of the weights (core/quantization.h), or the file's type.
 std::string quantization_label(const Model& model, const CompileOptions& compile);
 /// The conditions of a proof: exact versions, this machine.
 RecordKey parity_key(const std::string& model_id, const Model& model, const std::string& target, const CompileOptions& compile,

@@ -163,6 +163,8 @@ class EncoderSink final : public MatrixSink {
 
 }  // namespace
 
+std::string_view parity_text() { return kText; }
+
 bool is_compared(size_t position, size_t tokens) { return position % kParityRowStride == kParityRowStride - 1 || position + 1 == tokens; }
 
 ParityProbe make_decoder_probe(const ProbeSource& source) { return make_probe(source, kDecoderTokens); }

@@ -12,6 +12,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "accelerate/core/program.h"
@@ -22,6 +23,9 @@ class Tokenizer;
 
 inline constexpr uint32_t kParityProbeVersion = 1;  // changes whenever tokens or compared rows do
 inline constexpr uint32_t kParityRowStride = 4;     // 64 rows: of gemma3's 262,144 columns 67 MB
+
+/// The committed text that three of the sequences are cut from: about 300 tokens of prose, numbers, code and other scripts.
+std::string_view parity_text();
 
 struct ParityProbe {
   std::vector<std::vector<uint32_t>> sequences;

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "accelerate/core/quantization.h"
 #include "accelerate/host/decoder.h"
 #include "accelerate/host/encoder.h"
 
@@ -16,6 +17,12 @@ void add_notes(const HostBuild& build, const HostPlan& plan, Sizing& sizing) {
   notes.insert(notes.begin(), plan.exact || build.kernel_notes.empty() ? "activations f32" : build.kernel_notes);
   // An encoder keeps nothing, but its attention reads K and V through the same pages.
   notes.insert(notes.begin() + 1, fmt::format("{} {}", plan.head ? "KV" : "K and V", plan.exact ? "f32" : "f16"));
+  if (sizing.quantization) {
+    const QuantizationPlan quantized = plan_quantization(build.model->tensors, *sizing.quantization);
+    notes.push_back(fmt::format("weights {} instead of {}, made at load: {} MiB instead of {}", quantized.name(),
+                                dtype_traits(build.model->main_dtype()).name, quantized.bytes >> 20, quantized.bytes_before >> 20));
+    for (std::string& note : quantized.notes()) notes.push_back(std::move(note));
+  }
   if (plan.head) notes.push_back(fmt::format("KV for {} tokens shared by {} slots", sizing.kv_tokens, sizing.slots));
 }
 
@@ -36,7 +43,7 @@ Result<std::unique_ptr<Program>> build_host_program(const HostBuild& build, Prog
   add_notes(build, *parts.plan, parts.sizing);
 
   const auto begin = std::chrono::steady_clock::now();
-  ACC_TRY(parts.weights, Weights::load(build.model, *parts.plan, *build.threads, progress));
+  ACC_TRY(parts.weights, Weights::load(build.model, *parts.plan, *build.threads, progress, parts.sizing.quantization));
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   report.push_back(fmt::format("packed {} MiB of weights in {:.2f} s with {} threads", parts.weights->bytes() >> 20, seconds, machine.threads));
   const MemoryEstimate memory = parts.sizing.memory;

@@ -6,6 +6,7 @@
 
 #include "accelerate/base/cpu.h"
 #include "accelerate/base/limits.h"
+#include "accelerate/core/quantization.h"
 #include "accelerate/host/kv_cache.h"
 #include "accelerate/host/weights.h"
 
@@ -95,7 +96,8 @@ Result<Sizing> choose_sizing(const Model& model, const HostPlan& plan, const Com
     sizing.memory.kv = KvCache::bytes_needed(plan.kv_layers, sizing.kv_tokens);
   }
   const uint64_t memory = memory_of(machine);
-  sizing.memory.weights = Weights::bytes_needed(model, plan);
+  ACC_TRY(sizing.quantization, quantization_to_apply(model, options.quantization));
+  sizing.memory.weights = Weights::bytes_needed(model, plan, sizing.quantization);
   sizing.memory.buffers = Executor::bytes_needed(plan, sizing.threads, executor);
   if (sizing.memory.total() > memory) {
     return Error{ErrorCode::kResourceExhausted,

@@ -6,6 +6,7 @@
 // Pure arithmetic over the model and the options; nothing is allocated.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,10 +36,11 @@ struct Sizing {
   uint64_t kv_tokens = 0;      // of the pool, whole pages
   Executor::Options executor;  // rows, sequences, context
   MemoryEstimate memory;
+  std::optional<DType> quantization;  // that weights become; nothing = the file's own
   std::vector<std::string> notes;
 };
 
-/// invalid_argument for options beyond a limit; out_of_range for a context beyond the model's; resource_exhausted when
+/// invalid_argument for options beyond a limit and a quantization that is none; out_of_range for a context beyond the model's; resource_exhausted when
 /// weights and buffers, or a KV that was asked for, do not fit the memory.
 Result<Sizing> choose_sizing(const Model& model, const HostPlan& plan, const CompileOptions& options, const HostMachine& machine);
 

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <map>
+#include <mutex>
 #include <unordered_map>
 
 #include <fmt/format.h>
 
+#include "accelerate/core/quantization.h"
 #include "accelerate/kernels/quantize/dequantize.h"
+#include "accelerate/kernels/quantize/quantize.h"
 
 namespace accelerate {
 namespace {
@@ -28,8 +31,6 @@ constexpr uint32_t kRowsPerTask = kColumnBlock;
 
 size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
-bool is_weight(DType type) { return type <= DType::kQ6_K; }
-
 /// Where everything goes in the one allocation.
 struct Layout {
   std::vector<size_t> matrices, vectors, tables;  // offsets; kShared and kMapped for tables without memory of their own
@@ -39,7 +40,12 @@ constexpr size_t kShared = SIZE_MAX, kMapped = SIZE_MAX - 1;
 
 using Tensors = std::vector<const TensorView*>;  // one per weight of the graph, null where missing or unreadable
 
-Layout lay_out(const HostPlan& plan, const Tensors& tensors) {
+/// What the matrix of `tensor` is made of.
+DType matrix_type(const TensorView& tensor, std::optional<DType> quantization) {
+  return quantization ? choose_quantization(tensor, *quantization).type : tensor.dtype;
+}
+
+Layout lay_out(const HostPlan& plan, const Tensors& tensors, std::optional<DType> quantization) {
   Layout layout;
   const auto take = [&](uint64_t bytes) {
     const size_t at = layout.bytes;
@@ -48,7 +54,7 @@ Layout lay_out(const HostPlan& plan, const Tensors& tensors) {
   };
   for (const uint32_t weight : plan.matrices) {
     const TensorView& t = *tensors[weight];
-    layout.matrices.push_back(take(PackedMatrix::bytes_needed(static_cast<WeightFormat>(t.dtype), static_cast<uint32_t>(t.rows()),
+    layout.matrices.push_back(take(PackedMatrix::bytes_needed(static_cast<WeightFormat>(matrix_type(t, quantization)), static_cast<uint32_t>(t.rows()),
                                                               static_cast<uint32_t>(t.columns()))));
   }
   for (const uint32_t weight : plan.vectors) layout.vectors.push_back(take(tensors[weight]->element_count() * sizeof(float)));
@@ -70,7 +76,7 @@ Result<Tensors> tensors_of(const Model& model, const HostPlan& plan) {
       const auto found = by_name.find(name);
       if (found == by_name.end()) return Error{ErrorCode::kDataLoss, fmt::format("[host] every weight of the graph is in the model; got no tensor '{}'", name)};
       const TensorView& tensor = *found->second;
-      if (!is_weight(tensor.dtype)) {
+      if (!is_weight_type(tensor.dtype)) {
         return Error{ErrorCode::kUnimplemented, fmt::format("[host] weights are F32, F16, BF16 or GGUF blocks; got {} in '{}'", to_string(tensor), name)};
       }
       if (tensor.rows() > UINT32_MAX || tensor.columns() > UINT32_MAX) {
@@ -90,6 +96,7 @@ struct Weights::Loader {
   const HostPlan& plan;
   const Tensors& tensors;
   const Layout& layout;
+  std::optional<DType> quantization;
   ThreadPool& pool;
   Progress& progress;
   uint64_t done = 0, total = 0;
@@ -109,17 +116,48 @@ struct Weights::Loader {
   }
 
   Result<void> pack(const TensorView& tensor, size_t offset) {
-    ACC_TRY(PackedMatrix matrix, PackedMatrix::place(static_cast<WeightFormat>(tensor.dtype), static_cast<uint32_t>(tensor.rows()),
+    const DType type = matrix_type(tensor, quantization);
+    ACC_TRY(PackedMatrix matrix, PackedMatrix::place(static_cast<WeightFormat>(type), static_cast<uint32_t>(tensor.rows()),
                                                      static_cast<uint32_t>(tensor.columns()), weights.buffer_.data() + offset));
     const uint32_t tasks = (matrix.n() + kRowsPerTask - 1) / kRowsPerTask;
+    std::optional<Error> refused;
+    std::mutex mutex;
     pool.run([&](const PoolWorker& worker) {
       const auto share = [&](uint32_t index) { return static_cast<uint32_t>(uint64_t{tasks} * index / worker.count) * kRowsPerTask; };
-      const uint32_t end = std::min(matrix.n(), share(worker.index + 1));
-      if (share(worker.index) < end) pack_rows(matrix, tensor.bytes.data(), share(worker.index), end);
+      const uint32_t begin = share(worker.index), end = std::min(matrix.n(), share(worker.index + 1));
+      if (begin >= end) return;
+      if (type == tensor.dtype) return pack_rows(matrix, tensor.bytes.data(), begin, end);
+      if (const Result<void> packed = quantize_rows(matrix, tensor, begin, end); !packed) {
+        const std::lock_guard lock(mutex);
+        refused = packed.error();
+      }
     });
+    if (refused) return *refused;
     weights.matrices_.push_back(std::move(matrix));
     release(tensor);
     return report(tensor);
+  }
+
+  /// Rows [begin, end) in the matrix's format, kRowsPerTask of them at a time.
+  static Result<void> quantize_rows(PackedMatrix& matrix, const TensorView& tensor, uint32_t begin, uint32_t end) {
+    const WeightFormatTraits traits = weight_format_traits(matrix.format());
+    const size_t columns = matrix.k(), bytes_from = tensor.bytes.size() / tensor.rows(), bytes_to = columns / traits.block_elements * traits.block_bytes;
+    ACC_TRY(Buffer memory, Buffer::allocate(kRowsPerTask * bytes_to + aligned(columns * sizeof(float))));
+    float* const floats = reinterpret_cast<float*>(memory.data());
+    std::byte* const rows = memory.data() + aligned(columns * sizeof(float));
+    for (uint32_t first = begin; first < end; first += kRowsPerTask) {
+      const uint32_t last = std::min(end, first + kRowsPerTask);
+      for (uint32_t row = first; row < last; ++row) {
+        const auto bad = requantize_row(static_cast<WeightFormat>(tensor.dtype), tensor.bytes.data() + row * bytes_from, matrix.format(), columns, floats,
+                                        rows + (row - first) * bytes_to);
+        if (!bad) continue;
+        return Error{ErrorCode::kInvalidArgument,
+                     fmt::format("[host] a weight is finite and fits its quantization; got {} in row {}, column {} of '{}'; try without --quantization",
+                                 floats[*bad], row, *bad, tensor.name)};
+      }
+      pack_row_range(matrix, rows, first, last);
+    }
+    return {};
   }
 
   const float* floats(const TensorView& tensor, size_t offset) {
@@ -162,22 +200,23 @@ struct Weights::Loader {
   }
 };
 
-Result<std::unique_ptr<Weights>> Weights::load(std::shared_ptr<const Model> model, const HostPlan& plan, ThreadPool& pool, Progress& progress) {
+Result<std::unique_ptr<Weights>> Weights::load(std::shared_ptr<const Model> model, const HostPlan& plan, ThreadPool& pool, Progress& progress,
+                                               std::optional<DType> quantization) {
   CHECK(model && model->graph, "weights belong to a graph");
   ACC_TRY(const Tensors tensors, tensors_of(*model, plan));
-  const Layout layout = lay_out(plan, tensors);
+  const Layout layout = lay_out(plan, tensors, quantization);
   auto weights = std::make_unique<Weights>();
   weights->model_ = std::move(model);
   ACC_TRY(weights->buffer_, Buffer::allocate(layout.bytes));
   weights->matrices_.reserve(plan.matrices.size());  // tables point at them
-  Loader loader{*weights, plan, tensors, layout, pool, progress};
+  Loader loader{*weights, plan, tensors, layout, quantization, pool, progress};
   ACC_TRY_VOID(loader.load());
   return weights;
 }
 
-uint64_t Weights::bytes_needed(const Model& model, const HostPlan& plan) {
+uint64_t Weights::bytes_needed(const Model& model, const HostPlan& plan, std::optional<DType> quantization) {
   const Result<Tensors> tensors = tensors_of(model, plan);
-  return tensors ? lay_out(plan, *tensors).bytes : 0;
+  return tensors ? lay_out(plan, *tensors, quantization).bytes : 0;
 }
 
 void Weights::table_row(uint32_t table, uint32_t row, float* out) const {

@@ -4,6 +4,8 @@
 //   ACC_TRY(std::unique_ptr<Weights> weights, Weights::load(model, plan, pool, progress));
 //   weights->table_row(0, token, row);
 //
+// Where another quantization is asked for, matrices become it while they are packed, a few rows at a time, as
+// core/quantization.h chooses for each; a table that is no matrix too stays as the file has it.
 // Every matrix lives in one allocation (whole huge pages). Packing goes tensor by tensor, all threads on each, and tells
 // the kernel to drop the mapped pages behind it, so that a model is resident once. An embedding table that is the output
 // head too is read from the packed head; another one is read from the mapped file, or kept as floats where small.
@@ -11,6 +13,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "accelerate/base/thread_pool.h"
@@ -25,10 +28,12 @@ inline constexpr uint64_t kFloatTableBytesMax = uint64_t{8} << 20;  // position 
 class Weights {
  public:
   /// cancelled when `progress` asked for a stop; unimplemented or data_loss for a tensor that cannot be read this way;
-  /// resource_exhausted without memory. `plan` was made from model->graph.
-  static Result<std::unique_ptr<Weights>> load(std::shared_ptr<const Model> model, const HostPlan& plan, ThreadPool& pool, Progress& progress);
+  /// resource_exhausted without memory; invalid_argument for a weight that is NaN, infinite or too large for `quantization`.
+  /// `plan` was made from model->graph; `quantization`: a weight type, or nothing = the file's own.
+  static Result<std::unique_ptr<Weights>> load(std::shared_ptr<const Model> model, const HostPlan& plan, ThreadPool& pool, Progress& progress,
+                                               std::optional<DType> quantization = {});
   /// Bytes load() will allocate; 0 where a tensor is missing (load says which).
-  static uint64_t bytes_needed(const Model& model, const HostPlan& plan);
+  static uint64_t bytes_needed(const Model& model, const HostPlan& plan, std::optional<DType> quantization = {});
 
   const PackedMatrix& matrix(uint32_t index) const { return matrices_[index]; }
   const float* vector(uint32_t index) const { return vectors_[index]; }

@@ -12,7 +12,8 @@ namespace {
 TEST(Verbs, AreThePromisedOnes) {
   std::set<std::string_view> names;
   for (const VerbEntry& verb : verbs()) names.insert(verb.name);
-  EXPECT_EQ(names, (std::set<std::string_view>{"bench", "completion", "devices", "embed", "install", "models", "plan", "pull", "run", "serve", "tokenize"}));
+  EXPECT_EQ(names, (std::set<std::string_view>{"bench", "completion", "devices", "embed", "install", "models", "plan", "pull", "quantize", "run", "serve",
+                                               "tokenize"}));
 }
 
 TEST(Verbs, ExamplesUseTheirOwnVerb) {

@@ -113,6 +113,12 @@ TEST(Quantization, APlanIsNamedByWhatThereIs) {
   const std::vector<TensorView> tensors{tensor("blk.0.attn_q.weight", {576, 576})};
   EXPECT_EQ(plan_quantization(tensors, DType::kQ4_K).name(), "Q5_0") << "no tensor could become Q4_K";
   EXPECT_EQ(plan_quantization({}, DType::kQ4_K).name(), "F32");
+  // A large table of more bits does not name the rest: the same name would be that of another mixture.
+  const std::vector<TensorView> small{tensor("token_embd.weight", {1000, 64}), tensor("blk.0.attn_q.weight", {64, 64})};
+  EXPECT_EQ(plan_quantization(small, DType::kQ4_K).name(), "Q5_0");
+  EXPECT_EQ(plan_quantization(small, DType::kQ6_K).name(), "Q8_0");
+  const std::vector<TensorView> table{tensor("token_embd.weight", {1000, 512}, DType::kQ8_0), tensor("a.weight", {64, 64}, DType::kQ4_0)};
+  EXPECT_EQ(plan_quantization(table, DType::kQ4_K).name(), "Q4_K") << "only the table changed";
 }
 
 TEST(Quantization, SecondTimesAreSaid) {

@@ -188,9 +188,10 @@ TEST(Engine, OptionsReachTheBackend) {
     seen = options;
     return FakeBackend().make(options, progress);
   };
-  const auto endpoint = fake.open("llama_f32.gguf", {.compile = {.quantization = "f32", .threads = 3, .context = 77, .slots = 5}, .chat_template = "{{ 1 }}"});
+  const auto endpoint = fake.open("llama_f32.gguf", {.compile = {.quantization = "int8", .threads = 3, .context = 77, .slots = 5}, .chat_template = "{{ 1 }}"});
   ASSERT_TRUE(endpoint);
-  EXPECT_EQ(seen.quantization, "f32");
+  EXPECT_EQ(seen.quantization, "Q8_0") << "one spelling";
+  EXPECT_EQ((*endpoint)->info().quantization, "Q8_0");
   EXPECT_EQ(seen.threads, 3u);
   EXPECT_EQ(seen.context, 77u);
   EXPECT_EQ(seen.slots, 5u);

@@ -187,6 +187,61 @@ TEST_F(GateOfALoad, AFailIsRefusedWithNumbersAndRememberedBeforeTheNextLoad) {
   EXPECT_THAT(again.error().message, HasSubstr("remembered"));
 }
 
+// Bounds wide enough for 4 bits would let these through: quantized programs are held against their own weights.
+TEST_F(GateOfALoad, QuantizedWeightsPassAndFaultsBehindThemDoNot) {
+  model_ = fixture_model("llama_hf_f32");
+  const std::string query = "model.layers.0.self_attn.q_proj.weight";
+  for (const char* name : {"Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q4_1", "Q4_0", "BF16"}) {
+    ParityRequest quantized = request();
+    quantized.compile = {.quantization = name, .slots = 4};
+    ParityGate gate(quantized);
+    const Result<void> prepared = gate.prepare(no_progress());
+    ASSERT_TRUE(prepared) << name << ": " << to_string(prepared.error());
+    const Result<void> passed = gate.check(*compile(model_, quantized.compile), no_progress());
+    EXPECT_TRUE(passed) << name << ": " << to_string(passed.error());
+    std::printf("  %s: %s\n", name, to_string(gate.verdict()).c_str());
+    EXPECT_GT(gate.verdict().numbers.kl_mean, 0) << "the numbers are those of the weights";
+    const FaultyModel scale = wrong_scale(*model_), heads = swapped_heads(*model_, query);
+    std::vector<std::unique_ptr<Program>> faulty;
+    faulty.push_back(compile(scale.model, quantized.compile));
+    faulty.push_back(compile(heads.model, quantized.compile));
+    faulty.push_back(std::make_unique<OffByOneDecoder>(decoder(model_, quantized.compile)));
+    faulty.push_back(std::make_unique<MixedSlotsDecoder>(decoder(model_, quantized.compile)));
+    faulty.push_back(std::make_unique<WrongLastChunkDecoder>(decoder(model_, quantized.compile)));
+    faulty.push_back(std::make_unique<NotANumberDecoder>(decoder(model_, quantized.compile)));
+    for (size_t i = 0; i < faulty.size(); ++i) {
+      ParityRequest unproven = quantized;
+      unproven.records = [] { return static_cast<Records*>(nullptr); };
+      ParityGate strict(unproven);
+      ASSERT_TRUE(strict.prepare(no_progress()));
+      EXPECT_FALSE(strict.check(*faulty[i], no_progress())) << name << ", fault " << i;
+    }
+  }
+}
+
+TEST_F(GateOfALoad, WeightsThatAreRuinedAreRefusedBeforeTheLoad) {
+  struct Ruining final : Backend {  // the "quantized" weights are another model's
+    std::shared_ptr<const Model> other = fixture_model("llama_bf16.gguf");
+    const Descriptor& about() const override { return cpu().about(); }
+    std::vector<Verdict> probe(Deadline deadline) override { return cpu().probe(deadline); }
+    Support supports(const Model& model, const Device& device, const CompileOptions& options) const override { return cpu().supports(model, device, options); }
+    Result<Compiled> compile(std::shared_ptr<const Model> model, const Device& device, const CompileOptions& options, Progress& progress) override {
+      return cpu().compile(options.quantization ? other : std::move(model), device, options, progress);
+    }
+    Result<std::unique_ptr<Program>> load(std::shared_ptr<const Model>, const Artifact&, const Device&, const CompileOptions&, Progress&) override {
+      return Error{ErrorCode::kUnimplemented, "no"};
+    }
+  } ruining;
+  probed_ = {{&ruining, cpu().probe(std::chrono::steady_clock::now() + std::chrono::seconds(5))}};
+  ParityRequest quantized = request();
+  quantized.compile.quantization = "Q8_0";
+  const Result<void> refused = ParityGate(quantized).prepare(no_progress());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kFailedPrecondition);
+  EXPECT_THAT(refused.error().message, HasSubstr("weights: "));
+  EXPECT_THAT(ParityGate(quantized).prepare(no_progress()).error().message, HasSubstr("remembered"));
+}
+
 TEST_F(GateOfALoad, AStopEndsItWithoutAVerdict) {
   RecordingProgress progress;
   progress.stop_at = "parity reference";

@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <fstream>
 
+#include "accelerate/core/quantization.h"
+#include "accelerate/kernels/quantize/quantize.h"
 #include "tests/host/tiny_models.h"
 
 namespace accelerate {
@@ -160,6 +163,51 @@ TEST(Weights, MappedPagesAreReleasedAndTheFileStaysReadable) {
     EXPECT_EQ(std::memcmp(row.data(), &dequantized(*source, l.plan.matrices[0])[64], 256), 0);
   }
   std::remove(path.c_str());
+}
+
+TEST(Weights, BecomeAnotherQuantizationWhilePacked) {
+  for (const DType from : {DType::kF32, DType::kBF16, DType::kQ8_0}) {
+    const auto model = tiny::llama({.dtype = from});
+    const HostPlan plan = *make_plan(*model->graph, Precision::kDefault);
+    for (const DType asked : {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ8_0, DType::kF16, DType::kQ4_K}) {
+      const auto weights = Weights::load(model, plan, pool(), no_progress(), asked);
+      ASSERT_TRUE(weights.ok()) << weights.error().message;
+      const uint64_t estimate = Weights::bytes_needed(*model, plan, asked);
+      EXPECT_GE((*weights)->bytes(), estimate);
+      EXPECT_LE((*weights)->bytes(), estimate + (uint64_t{2} << 20));
+      for (uint32_t m = 0; m < plan.matrices.size(); ++m) {
+        const TensorView& tensor = *model->find(model->graph->weights[plan.matrices[m]].tensor);
+        const PackedMatrix& matrix = (*weights)->matrix(m);
+        const DType type = choose_quantization(tensor, asked).type;
+        ASSERT_EQ(static_cast<int>(matrix.format()), static_cast<int>(type)) << tensor.name;
+        std::vector<float> want = dequantized(*model, plan.matrices[m]), row(matrix.k());
+        std::vector<std::byte> blocks(want.size() * 4);
+        if (type != tensor.dtype) {  // else its bits stay
+          ASSERT_FALSE(quantize_row(matrix.format(), want.data(), want.size(), blocks.data()));
+          dequantize_row(matrix.format(), blocks.data(), want.size(), want.data());
+        }
+        for (uint32_t n = 0; n < matrix.n(); ++n) {
+          unpack_row(matrix, n, row.data());
+          // By value: a code of zero under a negative scale is -0 in one form and 0 in the other.
+          for (uint32_t k = 0; k < matrix.k(); ++k) ASSERT_EQ(row[k], want[size_t{n} * matrix.k() + k]) << to_string(tensor) << " as " << dtype_traits(type).name << ", row " << n << " column " << k;
+        }
+      }
+    }
+  }
+}
+
+TEST(Weights, AWeightThatIsNoNumberIsNamedWhenQuantized) {
+  const auto model = tiny::llama({.dtype = DType::kF32});
+  const TensorView& tensor = model->tensors[2];
+  ASSERT_GE(tensor.shape.size(), 2u) << tensor.name;
+  const float nan = NAN;
+  std::memcpy(const_cast<std::byte*>(tensor.bytes.data()) + 4 * (tensor.columns() + 5), &nan, 4);
+  const HostPlan plan = *make_plan(*model->graph, Precision::kDefault);
+  const auto refused = Weights::load(model, plan, pool(), no_progress(), DType::kQ8_0);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_NE(refused.error().message.find("row 1, column 5 of '" + tensor.name + "'"), std::string::npos) << refused.error().message;
+  EXPECT_TRUE(Weights::load(model, plan, pool(), no_progress()).ok()) << "as the file has it, it is the file's business";
 }
 
 }  // namespace

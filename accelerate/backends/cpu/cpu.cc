@@ -9,6 +9,7 @@
 
 #include "accelerate/base/cpu.h"
 #include "accelerate/core/graph.h"
+#include "accelerate/core/quantization.h"
 #include "accelerate/host/host_program.h"
 #include "accelerate/host/sizing.h"
 
@@ -25,7 +26,7 @@ class CpuBackend final : public Backend {
   explicit CpuBackend(const BackendContext& context) : context_(context) {
     about_.name = "cpu";
     about_.hardware = {"cpu"};
-    about_.summary = "native kernels on CPU threads: weights stay in the file's own quantization";
+    about_.summary = "native kernels on CPU threads: weights stay in the file's own quantization, or become another one at load";
     about_.needs = {"a 64-bit CPU; AVX2 or AVX-512 are used where they run"};
     about_.how_to_get = "built in";
   }
@@ -84,15 +85,7 @@ class CpuBackend final : public Backend {
     if (!model.graph) {
       return Error{ErrorCode::kUnimplemented, fmt::format("[cpu] needs a graph of the model; got none for architecture '{}'", model.config.architecture)};
     }
-    if (options.quantization) {
-      const std::optional<DType> wanted = dtype_from_name(*options.quantization);
-      const DType own = model.main_dtype();
-      if (!wanted || *wanted != own) {
-        return Error{ErrorCode::kUnimplemented,
-                     fmt::format("[cpu] runs weights as the file has them, {}; got quantization '{}'; try a file in that quantization",
-                                 dtype_traits(own).name, *options.quantization)};
-      }
-    }
+    ACC_TRY_VOID(quantization_to_apply(model, options.quantization));
     if (const Result<Isa> isa = usable_isa(); !isa) return isa.error();
     return {};
   }

@@ -59,6 +59,8 @@ class PackedMatrix {
 /// Repacks source rows [row_begin, row_end) (GGUF row order: row n holds its k elements) into `matrix`. row_begin is a
 /// multiple of 16. `source` points at row 0 of the whole matrix. Thread-safe for disjoint ranges.
 void pack_rows(PackedMatrix& matrix, const std::byte* source, uint32_t row_begin, uint32_t row_end);
+/// The same where `rows` points at row `row_begin`: for rows that were made a few at a time.
+void pack_row_range(PackedMatrix& matrix, const std::byte* rows, uint32_t row_begin, uint32_t row_end);
 
 /// Row `row` back as k floats, from the packed form: for embedding tables that share the head's packed copy, and tests.
 void unpack_row(const PackedMatrix& matrix, uint32_t row, float* out);

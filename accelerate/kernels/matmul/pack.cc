@@ -215,13 +215,18 @@ Result<PackedMatrix> PackedMatrix::place(WeightFormat format, uint32_t n, uint32
 }
 
 void pack_rows(PackedMatrix& matrix, const std::byte* source, uint32_t row_begin, uint32_t row_end) {
+  const WeightFormatTraits traits = weight_format_traits(matrix.format());
+  pack_row_range(matrix, source + row_begin * (size_t{matrix.k()} / traits.block_elements * traits.block_bytes), row_begin, row_end);
+}
+
+void pack_row_range(PackedMatrix& matrix, const std::byte* rows, uint32_t row_begin, uint32_t row_end) {
   CHECK(row_begin % 16 == 0 && row_end <= matrix.n(), "ranges of rows begin at multiples of 16 and end inside the matrix");
   const StripLayout layout = StripLayout::of(matrix.format(), matrix.k());
   const WeightFormatTraits traits = weight_format_traits(matrix.format());
   const size_t row_bytes = size_t{matrix.k()} / traits.block_elements * traits.block_bytes;
   for (uint32_t row = row_begin; row < row_end; ++row) {
     std::byte* strip = matrix.data() + size_t{row / kBlockColumns} * layout.strip_bytes;
-    pack_column(layout, matrix.format(), source + row * row_bytes, matrix.k(), strip, row % kBlockColumns);
+    pack_column(layout, matrix.format(), rows + (row - row_begin) * row_bytes, matrix.k(), strip, row % kBlockColumns);
   }
 }
 

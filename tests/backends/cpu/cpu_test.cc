@@ -52,15 +52,12 @@ TEST(CpuBackend, RefusesByNamingThePart) {
   auto bare = std::make_shared<Model>();
   bare->config.architecture = "mystery";
   const auto model = tiny::llama({.dtype = DType::kQ4_1});
-  CompileOptions int8;
-  int8.quantization = "Q8_0";
   CompileOptions nonsense;
   nonsense.quantization = "int3";
   const std::vector<Refused> cases = {
       {bare, kCpu, {}, ErrorCode::kUnimplemented, "mystery"},
       {model, {.kind = "cuda"}, {}, ErrorCode::kInvalidArgument, "cuda:0"},
-      {model, kCpu, int8, ErrorCode::kUnimplemented, "Q4_1"},
-      {model, kCpu, nonsense, ErrorCode::kUnimplemented, "int3"},
+      {model, kCpu, nonsense, ErrorCode::kInvalidArgument, "int3"},
       {model, kCpu, {.context = 100000}, ErrorCode::kOutOfRange, "256"},
       {model, kCpu, {.kv_tokens = uint64_t{1} << 40}, ErrorCode::kResourceExhausted, "KV"},
       {model, kCpu, {.threads = 1u << 30}, ErrorCode::kInvalidArgument, "threads"},
@@ -78,8 +75,25 @@ TEST(CpuBackend, RefusesByNamingThePart) {
 
 TEST(CpuBackend, TheFilesOwnQuantizationMayBeNamed) {
   CompileOptions options;
-  options.quantization = "q4_1";
+  options.quantization = "q4_1";  // and changes nothing
   EXPECT_TRUE(make()->supports(*tiny::llama({.dtype = DType::kQ4_1}), kCpu, options).yes);
+}
+
+TEST(CpuBackend, WeightsBecomeWhatIsAskedForAndNotesSaySo) {
+  auto backend = make();
+  const auto model = tiny::llama({.dtype = DType::kF32});
+  const uint64_t own = backend->supports(*model, kCpu, {}).memory.weights;
+  for (const char* name : {"int8", "int4", "Q4_0", "q6_k", "bf16"}) {
+    CompileOptions options;
+    options.quantization = name;
+    const Support support = backend->supports(*model, kCpu, options);
+    ASSERT_TRUE(support.yes) << support.reason;
+    EXPECT_LT(support.memory.weights, own) << name;
+    const auto compiled = backend->compile(model, kCpu, options, no_progress());
+    ASSERT_TRUE(compiled.ok()) << compiled.error().message;
+    const std::vector<std::string> notes = compiled->program->notes();
+    EXPECT_TRUE(std::any_of(notes.begin(), notes.end(), [](const std::string& note) { return note.find("instead of F32, made at load") != std::string::npos; }));
+  }
 }
 
 TEST(CpuBackend, CompilesDecodersAndEncodersThatAgreeWithTheReference) {
