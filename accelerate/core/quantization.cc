@@ -169,7 +169,13 @@ Result<std::optional<DType>> quantization_to_apply(const Model& model, const std
 }
 
 std::string quantization_name(const Model& model, std::optional<DType> quantization) {
-  return quantization ? plan_quantization(model.tensors, *quantization).name() : std::string(dtype_traits(model.main_dtype()).name);
+  const std::string own(dtype_traits(model.main_dtype()).name);
+  if (!quantization) return own;
+  const QuantizationPlan plan = plan_quantization(model.tensors, *quantization);
+  std::string name = plan.name();
+  // What stands in may be called like the file and be another mixture: a proof of one is none of the other.
+  if (name == own && plan.changed > 0) name = dtype_traits(*quantization).name;
+  return name;
 }
 
 }  // namespace accelerate

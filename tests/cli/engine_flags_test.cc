@@ -23,7 +23,7 @@ class EngineFlagsTest : public CliTest {
 TEST_F(EngineFlagsTest, FlagsReachTheEngine) {
   write_text(home_ / "t.jinja", "{{ messages }}");
   const Result<OpenOptions> made = options({"--threads", "2", "--ctx", "512", "--slots", "3", "--kv-tokens", "2048", "--precision", "exact",
-                                            "--hardware", "cpu", "--chat-template", (home_ / "t.jinja").string()});
+                                            "--hardware", "cpu", "--quantization", "Int4", "--chat-template", (home_ / "t.jinja").string()});
   ASSERT_TRUE(made.ok()) << made.error().message;
   EXPECT_EQ(made->compile.threads, 2u);
   EXPECT_EQ(made->compile.context, 512u);
@@ -31,6 +31,7 @@ TEST_F(EngineFlagsTest, FlagsReachTheEngine) {
   EXPECT_EQ(made->compile.kv_tokens, 2048u);
   EXPECT_EQ(made->compile.precision, Precision::kExact);
   EXPECT_EQ(made->hardware, "cpu");
+  EXPECT_EQ(made->compile.quantization, "Int4");
   EXPECT_EQ(made->chat_template, "{{ messages }}");
 }
 
@@ -39,6 +40,7 @@ TEST_F(EngineFlagsTest, DefaultsLeaveItToTheEngine) {
   ASSERT_TRUE(made.ok());
   EXPECT_EQ(made->hardware, "auto");
   EXPECT_EQ(made->compile.threads, 0u);
+  EXPECT_FALSE(made->compile.quantization);
   EXPECT_EQ(made->compile.precision, Precision::kDefault);
 }
 
@@ -51,6 +53,7 @@ TEST_F(EngineFlagsTest, BadValuesAreRefused) {
   ASSERT_FALSE(hardware.ok());
   EXPECT_EQ(hardware.error().code, ErrorCode::kInvalidArgument);
   EXPECT_TRUE(holds(hardware.error().message, "near matches: cuda")) << hardware.error().message;
+  EXPECT_EQ(options({"--quantization", "int3"}).error().code, ErrorCode::kInvalidArgument);
   EXPECT_EQ(options({"--chat-template", "/no/such/file"}).error().code, ErrorCode::kNotFound);
 }
 

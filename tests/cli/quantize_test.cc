@@ -53,6 +53,35 @@ TEST_F(QuantizeVerb, RefusalsLeaveNothing) {
   EXPECT_FALSE(std::filesystem::exists(out_));
 }
 
+TEST_F(QuantizeVerb, OtherVerbsMakeTheSameWeightsAtLoad) {
+  const std::vector<std::string> ask{"--raw", "abc", "--max-tokens", "6", "--json", "--ctx", "64"};
+  for (const char* model : {"llama_f32.gguf", "llama_hf_bf16"}) {
+    std::vector<std::string> args{"run", fixture(model), "--quantization", "q4_0"};
+    args.insert(args.end(), ask.begin(), ask.end());
+    const CliRun loaded = cli(args);
+    ASSERT_EQ(loaded.code, 0) << loaded.err;
+    EXPECT_TRUE(holds(loaded.json()["notes"].dump(), "weights Q4_0 instead of")) << loaded.out;
+    if (std::string(model) != "llama_f32.gguf") continue;
+    ASSERT_EQ(cli({"quantize", fixture(model), out_, "--type", "q4_0", "--no-quality"}).code, 0);
+    args = {"run", out_};
+    args.insert(args.end(), ask.begin(), ask.end());
+    EXPECT_EQ(cli(args).json()["text"], loaded.json()["text"]);
+  }
+  const Json own = cli({"plan", fixture("llama_f32.gguf"), "--json"}).json();
+  const Json smaller = cli({"plan", fixture("llama_f32.gguf"), "--quantization", "INT8", "--json"}).json();
+  EXPECT_EQ(own["quantization"], "F32");
+  EXPECT_EQ(smaller["quantization"], "Q8_0");
+  const auto weights = [](const Json& plan) {
+    for (const Json& target : plan["targets"]) {
+      if (target["yes"] == true) return target["memory_estimate"]["weights_bytes"].get<uint64_t>();
+    }
+    return uint64_t{0};
+  };
+  EXPECT_GT(weights(smaller), 0u);
+  EXPECT_LT(weights(smaller), weights(own) / 2);
+  EXPECT_EQ(cli({"embed", fixture("bert_hf"), "a text", "--quantization", "q8_0"}).code, 0);
+}
+
 TEST_F(QuantizeVerb, AnExistingFileNeedsForce) {
   write_text(out_, "precious");
   const CliRun refused = cli({"quantize", fixture("llama_f32.gguf"), out_, "--no-quality", "--json"});

@@ -121,6 +121,18 @@ TEST(Quantization, APlanIsNamedByWhatThereIs) {
   EXPECT_EQ(plan_quantization(table, DType::kQ4_K).name(), "Q4_K") << "only the table changed";
 }
 
+TEST(Quantization, OfAModelItIsNothingWhereTheFileIsThatAlready) {
+  Model model;
+  model.tensors = {tensor("token_embd.weight", {5000, 64}, DType::kQ8_0), tensor("blk.0.attn_q.weight", {64, 64}, DType::kF16)};
+  EXPECT_FALSE(*quantization_to_apply(model, std::nullopt));
+  EXPECT_FALSE(*quantization_to_apply(model, "INT8"));
+  EXPECT_EQ(**quantization_to_apply(model, "int4"), DType::kQ4_K);
+  EXPECT_FALSE(quantization_to_apply(model, "int3"));
+  EXPECT_EQ(quantization_name(model, std::nullopt), "Q8_0");
+  EXPECT_EQ(quantization_name(model, DType::kQ4_K), "Q5_0");
+  EXPECT_EQ(quantization_name(model, DType::kQ6_K), "Q6_K") << "Q8_0 stands in, and is not what the file has";
+}
+
 TEST(Quantization, SecondTimesAreSaid) {
   const std::vector<TensorView> tensors{tensor("a.weight", {8, 512}, DType::kQ4_1), tensor("b.weight", {8, 512}, DType::kF16)};
   const QuantizationPlan plan = plan_quantization(tensors, DType::kQ4_K);

@@ -39,8 +39,8 @@ std::unique_ptr<DecoderProgram> decoder(std::shared_ptr<const Model> model, cons
   return std::unique_ptr<DecoderProgram>(dynamic_cast<DecoderProgram*>(program.release()));
 }
 
-ParityReference reference_of(const std::shared_ptr<const Model>& model) {
-  const std::unique_ptr<Program> exact = compile(model, {.precision = Precision::kExact, .slots = 1});
+ParityReference reference_of(const std::shared_ptr<const Model>& model, const std::optional<std::string>& quantization = {}) {
+  const std::unique_ptr<Program> exact = compile(model, {.quantization = quantization, .precision = Precision::kExact, .slots = 1});
   Result<ParityReference> reference = compute_reference(*exact, *model, {});
   EXPECT_TRUE(reference) << (reference ? "" : to_string(reference.error()));
   return reference ? *std::move(reference) : ParityReference{};
@@ -60,19 +60,20 @@ void expect_refused(Program& program, const ParityReference& reference, const ch
 }
 
 /// Every committed fault on one model; `query` is layer 0's query weight.
-void expect_all_faults_refused(const std::shared_ptr<const Model>& model, const std::string& query) {
-  const ParityReference reference = reference_of(model);
-  EXPECT_EQ(judge(*decoder(model), reference).state, State::kPass);
+void expect_all_faults_refused(const std::shared_ptr<const Model>& model, const std::string& query, const std::optional<std::string>& quantization = {}) {
+  const ParityReference reference = reference_of(model, quantization);
+  const CompileOptions options{.quantization = quantization, .slots = 4};
+  EXPECT_EQ(judge(*decoder(model, options), reference).state, State::kPass);
   const FaultyModel scale = wrong_scale(*model), heads = swapped_heads(*model, query);
-  expect_refused(*decoder(scale.model), reference, "wrong scale in one layer");
-  expect_refused(*decoder(heads.model), reference, "swapped heads");
-  OffByOneDecoder off_by_one(decoder(model));
+  expect_refused(*decoder(scale.model, options), reference, "wrong scale in one layer");
+  expect_refused(*decoder(heads.model, options), reference, "swapped heads");
+  OffByOneDecoder off_by_one(decoder(model, options));
   expect_refused(off_by_one, reference, "off-by-one positions");
-  MixedSlotsDecoder mixed(decoder(model));
+  MixedSlotsDecoder mixed(decoder(model, options));
   expect_refused(mixed, reference, "mixed-up slots");
-  WrongLastChunkDecoder last(decoder(model));
+  WrongLastChunkDecoder last(decoder(model, options));
   expect_refused(last, reference, "wrong last chunk");
-  NotANumberDecoder nan(decoder(model));
+  NotANumberDecoder nan(decoder(model, options));
   expect_refused(nan, reference, "NaN");
 }
 
@@ -98,6 +99,8 @@ TEST(ParityGate, CommittedFaultsAreRefusedOnARealModel) {
   ASSERT_TRUE(model);
   (*model)->graph = std::make_shared<const Graph>(*build_graph(**model));
   expect_all_faults_refused(*model, "blk.0.attn_q.weight");
+  std::printf(" as Q4_0\n");
+  expect_all_faults_refused(*model, "blk.0.attn_q.weight", "Q4_0");  // as the gate does with weights that became smaller at load
 }
 
 TEST(ParityGate, FewSlotsAndLittleContextLimitTheProbeAndAreSaid) {
