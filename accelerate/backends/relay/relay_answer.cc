@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "accelerate/base/json.h"
+#include "accelerate/base/random_id.h"
 
 namespace accelerate {
 namespace {
@@ -148,6 +149,13 @@ Result<std::optional<Part>> RelayAnswer::take(std::string_view data) {
         one.name = text_of(*function, "name");
         one.arguments = text_of(*function, "arguments");
       }
+      // Readers take an id for the beginning of a call: some upstreams repeat it, others give none.
+      if (calls_begun_.insert(one.index).second) {
+        if (one.id.empty()) one.id = random_id("call_");
+      } else {
+        one.id.clear();
+        one.name.clear();
+      }
       part.tool_calls.push_back(std::move(one));
     }
   }
@@ -156,7 +164,6 @@ Result<std::optional<Part>> RelayAnswer::take(std::string_view data) {
     filtered_ = reason == "content_filter";
   }
   characters_ += part.text.size();
-  called_ = called_ || !part.tool_calls.empty();
   if (part.text.empty() && part.tool_calls.empty()) return std::optional<Part>();
   return std::optional<Part>(std::move(part));
 }

@@ -11,7 +11,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,7 +49,7 @@ class RelayAnswer {
   /// It ended by itself: a finish reason has come.
   bool whole() const { return finish_.has_value(); }
   /// Something was said that a caller has seen.
-  bool begun() const { return characters_ > 0 || called_; }
+  bool begun() const { return characters_ > 0 || !calls_begun_.empty(); }
   size_t characters() const { return characters_; }
   /// Finish reason, usage and notes.
   Reply reply() const;
@@ -56,8 +58,9 @@ class RelayAnswer {
   std::string upstream_;
   std::optional<FinishReason> finish_;
   std::optional<Usage> usage_;
+  std::set<uint32_t> calls_begun_;  // indices
   size_t characters_ = 0;  // bytes of text so far
-  bool done_ = false, called_ = false, filtered_ = false, reasoned_ = false;
+  bool done_ = false, filtered_ = false, reasoned_ = false;
 };
 
 }  // namespace accelerate

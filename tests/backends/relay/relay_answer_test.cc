@@ -59,6 +59,11 @@ TEST(RelayAnswer, CollectsToolCallsAndRawText) {
   EXPECT_EQ((*part)->tool_calls[0].id, "call_9");
   EXPECT_EQ((*part)->tool_calls[0].arguments, "{\"a\"");
   EXPECT_TRUE(answer.begun());
+  const auto more = answer.take(R"({"choices": [{"delta": {"tool_calls": [{"index": 1, "id": "call_9", "function": {"name": "f", "arguments": ": 1}"}}, {"index": 2, "function": {"name": "g"}}]}}]})");
+  EXPECT_EQ((*more)->tool_calls[0].id, "") << "repeated by the upstream, said once";
+  EXPECT_EQ((*more)->tool_calls[0].name, "");
+  EXPECT_EQ((*more)->tool_calls[0].arguments, ": 1}");
+  EXPECT_TRUE((*more)->tool_calls[1].id.starts_with("call_"));
   ASSERT_TRUE(answer.take(R"({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]})").ok());
   EXPECT_EQ(answer.reply().finish_reason, FinishReason::kToolCalls);
   RelayAnswer raw("up");
