@@ -42,7 +42,7 @@ def test_the_text_is_the_upstreams_own(pair):
     raw = b.client().completions.create(model="far", prompt="Once upon a time", temperature=0, max_tokens=12)
     assert raw.choices[0].text == a.client().completions.create(model=CHAT, prompt="Once upon a time", temperature=0, max_tokens=12).choices[0].text
     assert [model.id for model in b.client().models.list()] == ["far"]
-    assert httpx.post(b.url + "/v1/chat/completions", json={"model": "far", "messages": MESSAGES, "max_tokens": 1}).headers["x-ipfs-accelerate-target"] == "relay@a"
+    assert httpx.post(b.url + "/v1/chat/completions", json={"model": "far", "messages": MESSAGES, "max_tokens": 1}).headers["ipfs-accelerate-target"] == "relay@a"
 
 
 def test_many_at_once(pair):
@@ -68,7 +68,7 @@ def test_refusals_keep_their_status_and_words(pair):
     assert refused.value.status_code == 501 and "logprobs" in str(refused.value)
     with pytest.raises(openai.BadRequestError) as long:
         b.client().chat.completions.create(model="far", messages=[{"role": "user", "content": "word " * 20000}])
-    assert "context" in str(long.value)
+    assert long.value.code == "context_length_exceeded", long.value
 
 
 def test_the_command_line_relays_too(pair):
