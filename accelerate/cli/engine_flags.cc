@@ -65,6 +65,11 @@ void add_decoder_flags(CLI::App& app, EngineFlags& flags) {
   app.add_flag("--no-prefix-cache", flags.no_prefix_cache, "Compute every prompt anew instead of reusing what begins alike");
 }
 
+void add_relay_flags(CLI::App& app, EngineFlags& flags) {
+  app.add_option("--relay", flags.relays, "An OpenAI-compatible upstream, whose models are relay:NAME/model; may be repeated; its key: IPFS_ACCELERATE_RELAY_<NAME>_KEY")
+      ->allow_extra_args(false)->type_name("NAME=URL");
+}
+
 Result<std::unique_ptr<Engine>> make_engine(const EngineFlags& flags) {
   EngineOptions options;
   options.backends = own_backends();
@@ -91,6 +96,10 @@ Result<OpenOptions> open_options(const EngineFlags& flags) {
   options.compile.context = flags.context;
   options.compile.slots = flags.slots;
   options.compile.kv_tokens = flags.kv_tokens;
+  for (const std::string& relay : flags.relays) {
+    ACC_TRY(RelayUpstream upstream, parse_relay(relay));
+    options.relays.push_back(std::move(upstream));
+  }
   if (!flags.chat_template_path.empty()) {
     ACC_TRY(options.chat_template, read_file(flags.chat_template_path, limits::kConfigFileBytesMax));
   }

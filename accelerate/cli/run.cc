@@ -38,6 +38,7 @@ class RunVerb : public Verb {
     app.add_flag("--json", json_, "One JSON object with text, tokens, usage and timings");
     add_engine_flags(app, flags_);
     add_decoder_flags(app, flags_);
+    add_relay_flags(app, flags_);
   }
   bool json() const override { return json_; }
 

@@ -31,10 +31,11 @@ ServedModel split_name(const std::string& argument) {
 class ServeVerb : public Verb {
  public:
   void declare(CLI::App& app) override {
-    app.add_option("MODEL", models_, "Paths or names; NAME=MODEL serves it as NAME")->required()->expected(1, 64);
+    app.add_option("MODEL", models_, "Paths or names (hf:org/repo, relay:NAME/model); NAME=MODEL serves it as NAME")->required()->expected(1, 64);
     add_serve_flags(app, serve_flags_);
     add_engine_flags(app, flags_);
     add_decoder_flags(app, flags_);
+    add_relay_flags(app, flags_);
   }
 
   Result<void> run(Console& console) override {
@@ -46,8 +47,12 @@ class ServeVerb : public Verb {
       const ServedModel model = split_name(argument);
       ACC_TRY(const std::shared_ptr<Endpoint> endpoint, open_endpoint(console, *engine, model.word, model.name, flags_));
       const EndpointInfo& info = endpoint->info();
-      console.say(fmt::format("{}: {} {} on {}, {} tokens of context, {} of memory, loaded in {:.0f} ms", info.name, info.family,
-                              info.quantization, info.target, info.context, format_bytes(info.memory_bytes), info.load_ms));
+      if (info.kind == ProgramKind::kText) {
+        console.say(fmt::format("{}: {}, reached in {:.0f} ms", info.name, info.target, info.load_ms));
+      } else {
+        console.say(fmt::format("{}: {} {} on {}, {} tokens of context, {} of memory, loaded in {:.0f} ms", info.name, info.family,
+                                info.quantization, info.target, info.context, format_bytes(info.memory_bytes), info.load_ms));
+      }
       for (const std::string& note : info.notes) console.note(fmt::format("{}: {}", info.name, note));
       if (signals_received() > 0) return Error{ErrorCode::kCancelled, "[serve] stopped by a signal before it listened"};
     }

@@ -19,6 +19,7 @@
 #include "accelerate/engine/parity_gate.h"
 #include "accelerate/engine/planner.h"
 #include "accelerate/engine/records.h"
+#include "accelerate/engine/text_endpoint.h"
 #include "accelerate/formats/model_id.h"
 #include "accelerate/formats/open.h"
 #include "accelerate/models/families.h"
@@ -43,6 +44,11 @@ std::string default_name(const ModelLocation& location) {
 }
 
 Result<OpenedModel> open_files(const std::string& word, const OpenOptions& options) {
+  if (is_relay_name(word)) {
+    ACC_TRY(std::shared_ptr<Model> model, make_relay_model(word, options.relays));
+    std::string name = options.name.empty() ? model->config.name : options.name;
+    return OpenedModel{{word, model->config.name}, std::move(name), std::move(model)};
+  }
   ACC_TRY(ModelLocation location, locate_model(word));
   ACC_TRY(std::shared_ptr<Model> model, open_model(location.path));
   if (!options.chat_template.empty()) model->chat_template = options.chat_template;
@@ -192,6 +198,10 @@ Result<std::shared_ptr<Endpoint>> Engine::open(const std::string& word, const Op
     }
   }
   const auto load = [&]() -> Result<std::shared_ptr<Endpoint>> {
+    if (is_relay_name(word)) {
+      const auto probed = state_->probe(std::chrono::steady_clock::now() + kProbeDeadline);
+      return open_relay_endpoint({.model = opened.model, .name = opened.name, .path = word, .compile = options.compile, .backends = probed, .started = start}, progress);
+    }
     // Two loads at once would both count on what is left of the budget.
     std::unique_lock<std::mutex> one_at_a_time;
     if (state_->context.memory_bytes != 0) one_at_a_time = std::unique_lock(state_->budget_mutex);

@@ -18,6 +18,7 @@
 #include "accelerate/engine/catalog.h"
 #include "accelerate/engine/endpoint.h"
 #include "accelerate/engine/plan_choice.h"
+#include "accelerate/engine/relay_model.h"
 
 namespace accelerate {
 
@@ -45,6 +46,7 @@ struct OpenOptions {
   ParityMode parity = ParityMode::kOn;
   bool isolate = false;           // in a worker process: Target "cpu-isolated@cpu:0" instead of "cpu@cpu:0"
   bool reuse_prefixes = true;     // keep the KV of what was computed for prompts that begin alike
+  std::vector<RelayUpstream> relays = {};  // that "relay:NAME/model" may mean
 };
 
 /// What a model is, read from its files without loading weights.
@@ -84,7 +86,7 @@ class Engine {
   static Result<std::unique_ptr<Engine>> create(const EngineOptions& options);
   ~Engine();
 
-  /// Loads `model` (path or alias), proves it with a canary and keeps it under its name. already_exists if the name is
+  /// Loads `model` (path, alias, hub's name or relay's), proves it with a canary and keeps it under its name. already_exists if the name is
   /// taken. `progress` sees packing; false from it cancels.
   Result<std::shared_ptr<Endpoint>> open(const std::string& model, const OpenOptions& options, Progress& progress);
   /// By the name clients use; null if there is none.

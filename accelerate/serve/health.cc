@@ -56,7 +56,7 @@ Json entry_json(const EndpointInfo& info, const EndpointStats& stats, std::strin
           {"kind", kind_name(info.kind)},
           {"target", info.target},
           {"quantization", info.quantization},
-          {"context", info.context},
+          {"context", info.context != 0 ? Json(info.context) : Json()},  // of a relay nobody says it
           {"memory_bytes", info.memory_bytes},
           {"running", stats.running},
           {"queued", stats.queued},
