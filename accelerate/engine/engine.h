@@ -7,16 +7,19 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "accelerate/core/backend.h"
 #include "accelerate/engine/catalog.h"
 #include "accelerate/engine/endpoint.h"
+#include "accelerate/engine/fallback.h"
 #include "accelerate/engine/plan_choice.h"
 
 namespace accelerate {
@@ -43,6 +46,11 @@ struct OpenOptions {
   std::string chat_template;      // Jinja text instead of the model's own
   ParityMode parity = ParityMode::kOn;
   bool reuse_prefixes = true;     // keep the KV of what was computed for prompts that begin alike
+  std::vector<std::string> targets = {};  // exact ones, "backend@device:0", in this order, instead of the plan's own
+  bool together = false;          // all of `targets` answer side by side, requests go where they end first
+  Fallback fallback = Fallback::kAllow;
+  bool smaller_context = false;   // where memory does not suffice the context may be cut; notes say so
+  PoolLimits limits = {};
 };
 
 /// What a model is, read from its files without loading weights.
@@ -82,8 +90,9 @@ class Engine {
   static Result<std::unique_ptr<Engine>> create(const EngineOptions& options);
   ~Engine();
 
-  /// Loads `model` (path or alias), proves it with a canary and keeps it under its name. already_exists if the name is
-  /// taken. `progress` sees packing; false from it cancels.
+  /// Loads `model` (path or alias) on the first Target of its plan that starts, proves it with a canary and keeps it under its
+  /// name. The other Targets stand by (OpenOptions::fallback). already_exists if the name is taken. `progress` sees packing;
+  /// false from it cancels.
   Result<std::shared_ptr<Endpoint>> open(const std::string& model, const OpenOptions& options, Progress& progress);
   /// By the name clients use; null if there is none.
   std::shared_ptr<Endpoint> find(const std::string& name) const;
@@ -108,6 +117,8 @@ class Engine {
  private:
   Engine();
   struct State;
+  Result<Plan> plan_to_load(const Model& model, const OpenOptions& options, const CompileOptions& compile, std::span<const ProbedBackend> probed) const;
+  Result<std::shared_ptr<Endpoint>> load(std::shared_ptr<Model> model, const std::string& path, const OpenOptions& options, std::chrono::steady_clock::time_point start, Progress& progress);
   std::unique_ptr<State> state_;
 };
 
