@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "accelerate/cli/console.h"
 #include "accelerate/engine/engine.h"
@@ -20,13 +21,17 @@ namespace accelerate {
 struct EngineFlags {
   uint32_t threads = 0, context = 0, slots = 0;  // 0 = the engine's default
   uint64_t kv_tokens = 0, memory_bytes = 0;
-  std::string hardware = "auto", precision = "default", parity = "on", chat_template_path;
-  bool no_pull = false, deterministic = false, no_prefix_cache = false;
+  std::string hardware = "auto", precision = "default", parity = "on", chat_template_path, fallback = "allow";
+  std::vector<std::string> together;
+  bool no_pull = false, deterministic = false, no_prefix_cache = false, smaller_context = false;
 };
-/// --threads --memory --hardware --precision --parity --no-pull.
+/// --threads --memory --hardware --precision --parity --fallback --no-pull.
 void add_engine_flags(CLI::App& app, EngineFlags& flags);
-/// --ctx --slots --kv-tokens --chat-template --deterministic --no-prefix-cache, for verbs that generate.
+/// --ctx --smaller-ctx --slots --kv-tokens --chat-template --deterministic --no-prefix-cache, for verbs that generate.
 void add_decoder_flags(CLI::App& app, EngineFlags& flags);
+
+/// --together, for verbs that serve.
+void add_together_flag(CLI::App& app, EngineFlags& flags);
 
 /// An Engine over all backends of this binary.
 Result<std::unique_ptr<Engine>> make_engine(const EngineFlags& flags);

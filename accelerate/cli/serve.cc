@@ -35,6 +35,7 @@ class ServeVerb : public Verb {
     add_serve_flags(app, serve_flags_);
     add_engine_flags(app, flags_);
     add_decoder_flags(app, flags_);
+    add_together_flag(app, flags_);
   }
 
   Result<void> run(Console& console) override {
