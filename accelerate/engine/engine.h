@@ -97,6 +97,8 @@ class Engine {
   /// By the name clients use; null if there is none.
   std::shared_ptr<Endpoint> find(const std::string& name) const;
   std::vector<std::shared_ptr<Endpoint>> endpoints() const;
+  /// The endpoint of this name goes over to another Target of its plan without dropping a request (Endpoint::switch_target).
+  Result<void> switch_target(const std::string& name, const std::string& target);
   /// Forgets the endpoint and closes it; its memory goes when the last holder lets go.
   Result<void> close(const std::string& name);
 

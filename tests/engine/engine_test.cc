@@ -11,10 +11,14 @@
 #include "accelerate/engine/records.h"
 #include "tests/engine/fake_encoder.h"
 #include "tests/engine/fake_engine.h"
+#include "tests/engine/faulty_backends.h"
 #include "tests/engine/mortal_decoder.h"
 #include "tests/engine/scratch.h"
 
 namespace accelerate {
+
+std::unique_ptr<Backend> make_cpu_backend(BackendContext& context);
+
 namespace {
 
 using ::testing::HasSubstr;
@@ -277,9 +281,9 @@ TEST(Engine, ContextIsWhatWasAskedOrWhatIsThere) {
 
 // One backend with two devices; programs of device 0 die as told.
 struct TwoDevices {
-  FakeEngine fake;
   std::shared_ptr<Fate> fates[2] = {std::make_shared<Fate>(), std::make_shared<Fate>()};
   std::atomic<int> compiled{0};
+  FakeEngine fake;
   TwoDevices() {
     fake.backend->verdicts[0].devices = {{.kind = "cpu", .index = 0}, {.kind = "cpu", .index = 1}};
     fake.backend->make_on = [this](const Device& device, const CompileOptions&) -> Result<std::unique_ptr<Program>> {
@@ -367,6 +371,58 @@ TEST(EngineFallback, SeveralAtOnceAreForModelsThatGenerate) {
   fake.backend->make = [](const CompileOptions&, Progress&) { return Result<std::unique_ptr<Program>>(std::make_unique<FakeEncoder>()); };
   const auto refused = fake.open("bert_hf", {.parity = ParityMode::kOff, .targets = {"fake@cpu:0"}, .together = true});
   EXPECT_EQ(refused.error().code, ErrorCode::kUnimplemented);
+}
+
+TEST(EngineFallback, AServedModelIsSwitchedToAnotherTarget) {
+  TwoDevices two;
+  const auto endpoint = two.open({});
+  ASSERT_TRUE(endpoint);
+  EXPECT_EQ(two.fake.engine->switch_target("nobody", "fake@cpu:1").error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(two.fake.engine->switch_target("llama_f32", "fake@cpu:9").error().code, ErrorCode::kNotFound);
+  ASSERT_TRUE(two.fake.engine->switch_target("llama_f32", "fake@cpu:1"));
+  std::vector<uint32_t> tokens;
+  const auto reply = ask(**endpoint, tokens);
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(reply->served_by, "fake@cpu:1");
+  EXPECT_EQ(tokens, hash_answer({5, 6}, 8));
+}
+
+// Real numbers from the cpu backend, whose logits turn NaN after some rows on device 0: caught at the step, and the answer is
+// that of a machine without the fault, byte by byte.
+TEST(EngineFallback, NumbersThatGoWrongLateAreCaughtAtTheStep) {
+  static BackendContext context{.threads = 1};
+  const std::unique_ptr<Backend> cpu = make_cpu_backend(context);
+  const std::shared_ptr<Model> model = fixture_model("llama_f32.gguf");
+  const auto answer = [&](std::optional<uint32_t> nan_after, Reply& reply) {
+    TwoDevices two;
+    two.fake.backend->make_on = [&](const Device& device, const CompileOptions& options) -> Result<std::unique_ptr<Program>> {
+      ACC_TRY(Compiled compiled, cpu->compile(model, {.kind = "cpu", .index = 0}, options, no_progress()));
+      if (device.index != 0 || !nan_after) return std::move(compiled.program);
+      auto faulty = std::make_unique<NotANumberDecoder>(std::unique_ptr<DecoderProgram>(static_cast<DecoderProgram*>(compiled.program.release())));
+      faulty->after = *nan_after;
+      return std::unique_ptr<Program>(std::move(faulty));
+    };
+    OpenOptions options;
+    options.compile.deterministic = true;
+    options.compile.slots = 4;
+    const auto endpoint = two.open(options);
+    EXPECT_TRUE(endpoint) << (endpoint ? "" : to_string(endpoint.error()));
+    std::vector<uint32_t> tokens;
+    if (!endpoint) return tokens;
+    const auto result = ask(**endpoint, tokens, 24);
+    EXPECT_TRUE(result) << (result ? "" : to_string(result.error()));
+    if (result) reply = *result;
+    return tokens;
+  };
+  Reply reply;
+  const std::vector<uint32_t> expected = answer({}, reply);
+  EXPECT_EQ(expected.size(), 24u);
+  EXPECT_TRUE(reply.served.empty());
+  for (const uint32_t after : {1u, 2u, 9u, 23u}) {  // the canary's row is one
+    EXPECT_EQ(answer(after, reply), expected) << after;
+    EXPECT_EQ(reply.served_by, after == 1 ? "fake@cpu:1" : "fake@cpu:0");
+    EXPECT_THAT(reply.notes, ::testing::Contains(HasSubstr("logits are numbers; got NaN")));
+  }
 }
 
 }  // namespace
