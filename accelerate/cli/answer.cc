@@ -59,6 +59,10 @@ Result<AnswerReport> stream_answer(Console& console, Endpoint& endpoint, const R
   while (true) {
     const std::optional<Part> part = stream->next(kSignalPollInterval);
     if (part) {
+      if (!part->notice.empty()) {
+        console.note(part->notice);
+        continue;
+      }
       times.part();
       report.text += part->text;
       report.tokens.insert(report.tokens.end(), part->tokens.begin(), part->tokens.end());

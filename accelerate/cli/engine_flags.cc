@@ -51,12 +51,15 @@ void add_engine_flags(CLI::App& app, EngineFlags& flags) {
   app.add_option("--parity", flags.parity, "on: compare with the float32 reference before the first use, once; off: serve unproven")
       ->check(CLI::IsMember({"on", "off"}))->type_name("WORD");
   app.add_flag("--isolate", flags.isolate, "Run the model in a worker process: a crash there costs no more than the time to start another");
+  app.add_option("--fallback", flags.fallback, "When a target fails: allow the next one to go on, notify of it in the stream too, or forbid it: then the answer is an error")
+      ->check(CLI::IsMember({"forbid", "allow", "notify"}))->type_name("WORD");
   app.add_flag("--no-pull", flags.no_pull, "Do not fetch a model of the catalog or a hub that is not here yet: fail instead");
 }
 
 void add_decoder_flags(CLI::App& app, EngineFlags& flags) {
   app.add_option("--ctx", flags.context, "Tokens of prompt and answer together; default: the model's, as memory allows")
       ->check(CLI::Range(uint32_t{1}, kContextMax))->type_name("TOKENS");
+  app.add_flag("--smaller-ctx", flags.smaller_context, "Where memory lacks, halve the context until the model fits, and say so, instead of failing");
   app.add_option("--slots", flags.slots, "Answers at the same time")->check(CLI::Range(uint32_t{1}, limits::kSlotsMax))->type_name("N");
   app.add_option("--kv-tokens", flags.kv_tokens, "Tokens of KV cache, shared by all answers")
       ->check(CLI::Range(uint64_t{1}, kKvTokensMax))->type_name("TOKENS");
@@ -68,6 +71,11 @@ void add_decoder_flags(CLI::App& app, EngineFlags& flags) {
 void add_relay_flags(CLI::App& app, EngineFlags& flags) {
   app.add_option("--relay", flags.relays, "An OpenAI-compatible upstream, whose models are relay:NAME/model; may be repeated; its key: IPFS_ACCELERATE_RELAY_<NAME>_KEY")
       ->allow_extra_args(false)->type_name("NAME=URL");
+}
+
+void add_together_flag(CLI::App& app, EngineFlags& flags) {
+  app.add_option("--together", flags.together, "Serve on all of these at once, as cpu@cpu:0,cuda@cuda:0; each request goes where it ends first")
+      ->delimiter(',')->expected(1, 16)->allow_extra_args(false)->type_name("TARGETS")->excludes("--hardware");
 }
 
 Result<std::unique_ptr<Engine>> make_engine(const EngineFlags& flags) {
@@ -89,6 +97,10 @@ Result<OpenOptions> open_options(const EngineFlags& flags) {
   }
   options.compile.precision = flags.precision == "exact" ? Precision::kExact : Precision::kDefault;
   options.parity = flags.parity == "off" ? ParityMode::kOff : ParityMode::kOn;
+  ACC_TRY(options.fallback, fallback_named(flags.fallback));
+  options.targets = flags.together;
+  options.together = !flags.together.empty();
+  options.smaller_context = flags.smaller_context;
   options.compile.deterministic = flags.deterministic;
   options.isolate = flags.isolate;
   options.reuse_prefixes = !flags.no_prefix_cache;

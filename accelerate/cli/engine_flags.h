@@ -21,17 +21,20 @@ namespace accelerate {
 struct EngineFlags {
   uint32_t threads = 0, context = 0, slots = 0;  // 0 = the engine's default
   uint64_t kv_tokens = 0, memory_bytes = 0;
-  std::string hardware = "auto", precision = "default", parity = "on", quantization, chat_template_path;
-  std::vector<std::string> relays;  // NAME=URL
-  bool no_pull = false, isolate = false, deterministic = false, no_prefix_cache = false;
+  std::string hardware = "auto", precision = "default", parity = "on", quantization, chat_template_path, fallback = "allow";
+  std::vector<std::string> relays;    // NAME=URL
+  std::vector<std::string> together;  // "backend@device:0"
+  bool no_pull = false, isolate = false, deterministic = false, no_prefix_cache = false, smaller_context = false;
 };
-/// --threads --memory --hardware --quantization --precision --parity --isolate --no-pull.
+/// --threads --memory --hardware --quantization --precision --parity --isolate --fallback --no-pull.
 void add_engine_flags(CLI::App& app, EngineFlags& flags);
-/// --ctx --slots --kv-tokens --chat-template --deterministic --no-prefix-cache, for verbs that generate.
+/// --ctx --smaller-ctx --slots --kv-tokens --chat-template --deterministic --no-prefix-cache, for verbs that generate.
 void add_decoder_flags(CLI::App& app, EngineFlags& flags);
 
 /// --relay, for run and serve.
 void add_relay_flags(CLI::App& app, EngineFlags& flags);
+/// --together, for verbs that serve.
+void add_together_flag(CLI::App& app, EngineFlags& flags);
 
 /// An Engine over all backends of this binary.
 Result<std::unique_ptr<Engine>> make_engine(const EngineFlags& flags);

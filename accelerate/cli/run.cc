@@ -39,6 +39,7 @@ class RunVerb : public Verb {
     add_engine_flags(app, flags_);
     add_decoder_flags(app, flags_);
     add_relay_flags(app, flags_);
+    add_together_flag(app, flags_);
   }
   bool json() const override { return json_; }
 
@@ -132,6 +133,8 @@ class RunVerb : public Verb {
     for (const std::string& note : reply.notes) {
       if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
     }
+    Json served = Json::array();
+    for (const ServedRange& range : reply.served) served.push_back({{"target", range.target}, {"first_token", range.first_token}, {"tokens", range.tokens}});
     return Json{{"model", info.name},
                 {"text", report.text},
                 {"tokens", report.tokens},
@@ -142,6 +145,7 @@ class RunVerb : public Verb {
                 {"timings", {{"load_ms", info.load_ms}, {"queue_ms", reply.queue_ms}, {"ttft_ms", reply.ttft_ms},
                              {"decode_ms", reply.decode_ms}, {"decode_tokens_per_s", decode_tokens_per_s(reply)}}},
                 {"target", reply.served_by},
+                {"served", served},
                 {"seed", reply.seed},
                 {"memory_peak_bytes", resident_peak_bytes()},
                 {"notes", notes}};

@@ -36,6 +36,7 @@ class ServeVerb : public Verb {
     add_engine_flags(app, flags_);
     add_decoder_flags(app, flags_);
     add_relay_flags(app, flags_);
+    add_together_flag(app, flags_);
   }
 
   Result<void> run(Console& console) override {

@@ -84,6 +84,7 @@ struct Descriptor {
   std::vector<std::string> needs;       // what must be there
   std::string how_to_get;
   std::optional<InstallRecipe> install{};
+  bool separate = false;                // its programs run outside this process as it is: isolating them would add nothing
 };
 
 enum class Precision : uint8_t {

@@ -116,6 +116,7 @@ struct Part {
   std::vector<TokenLogprob> logprobs;                 // one a token, where Request::top_logprobs asked for them
   std::vector<ToolCallDelta> tool_calls;
   bool of_prompt = false;                             // the echoed prompt, whole
+  std::string target;                                 // who answers; of the first part that comes of a step
   std::string notice;                                 // for people: the answer moved to another Target, and why; no text then
 };
 

@@ -54,6 +54,7 @@ class DecoderEndpoint final : public Endpoint {
   }
   Result<void> check_health() override;
   EndpointStats stats() const override;
+  Result<void> switch_target(const std::string& target) override { return pool_.switch_to(target); }
   uint64_t memory_bytes() const override { return pool_.memory_bytes(); }
   void close() override { pool_.close(); }
 

@@ -16,6 +16,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -50,6 +51,9 @@ class DecoderPool {
 
   /// resource_exhausted when the queue is full; unavailable when no Target is left (with the causes) or after close().
   Result<void> submit(std::unique_ptr<Job> job);
+  /// From now on `target` answers, started first if it does not run; the others end what they have begun, and go. Blocks while
+  /// it starts. An error leaves all as it was: not_found listing the Targets, unavailable during another switch, the start's.
+  Result<void> switch_to(const std::string& target);
   /// Ends all jobs with cancelled. Idempotent.
   void close();
 
@@ -94,6 +98,7 @@ class DecoderPool {
   bool bury_one(Lock& lock);
   std::optional<size_t> what_to_start() const;
   void start(size_t index, Lock& lock);
+  void make_switch(Lock& lock);
   void update_context();
 
   const std::string name_;
@@ -108,6 +113,8 @@ class DecoderPool {
   Lineup lineup_;
   std::vector<Member> members_;           // one a candidate, never resized
   std::vector<std::unique_ptr<Job>> waiting_;  // for a Target to be started
+  std::optional<size_t> switching_;       // to this Target; whoever asked waits for it to be nothing
+  std::optional<Error> switch_error_;
   SchedulerStats past_;                   // of programs that are gone
   uint64_t answers_moved_ = 0;
   std::atomic<bool> closing_{false};

@@ -9,6 +9,8 @@
 namespace accelerate {
 namespace {
 
+const Error kPoolClosed{ErrorCode::kCancelled, "[engine] the model was closed"};
+
 // Stops a start when the pool closes or when it takes too long.
 class StartProgress final : public Progress {
  public:
@@ -42,6 +44,10 @@ void DecoderPool::manage() {
     watch();
     if (bury_one(lock)) continue;
     retry_waiting();
+    if (switching_) {
+      make_switch(lock);
+      continue;
+    }
     if (const std::optional<size_t> next = what_to_start()) {
       start(*next, lock);
       continue;
@@ -128,6 +134,54 @@ void DecoderPool::start(size_t index, Lock& lock) {
     lineup_.failed(index, Clock::now(), started.error());
     log_warning(fmt::format("{}: {} did not start: {}", name_, candidate.target, to_string(started.error())));
   }
+}
+
+
+Result<void> DecoderPool::switch_to(const std::string& target) {
+  Lock lock(mutex_);
+  const std::optional<size_t> index = lineup_.find(target);
+  if (!index) {
+    std::string known;
+    for (size_t i = 0; i < lineup_.size(); ++i) known += fmt::format("{}{}", i == 0 ? "" : ", ", lineup_.candidate(i).target);
+    return Error{ErrorCode::kNotFound, fmt::format("[engine] '{}' can be switched to {}; got '{}'", name_, known, target)};
+  }
+  if (closing_) return kPoolClosed;
+  if (switching_) return Error{ErrorCode::kUnavailable, fmt::format("[engine] one switch at a time; got '{}' while '{}' is on its way to {}", target, name_, lineup_.candidate(*switching_).target)};
+  switching_ = index;
+  switch_error_.reset();
+  changed_.notify_all();
+  changed_.wait(lock, [&] { return closing_ || !switching_; });
+  if (switching_) return kPoolClosed;
+  if (switch_error_) return *switch_error_;
+  return {};
+}
+
+// New requests go to the new Target as soon as it runs; those that wait elsewhere come over, running answers stay to their end.
+void DecoderPool::make_switch(Lock& lock) {
+  const size_t index = *switching_;
+  Member& member = members_[index];
+  if (member.state == State::kStopped && lineup_.candidate(index).start) {
+    lineup_.reset(index);  // somebody asks for it
+    start(index, lock);
+    if (closing_) return;
+  }
+  if (member.state == State::kRunning) {
+    log_info(fmt::format("{}: switched to {}", name_, lineup_.candidate(index).target));
+    lineup_.settle(index);
+    for (size_t i = 0; i < members_.size(); ++i) {
+      members_[i].keep = false;
+      if (i == index || members_[i].state != State::kRunning) continue;
+      members_[i].state = State::kDraining;
+      members_[i].scheduler->drain();
+    }
+    update_context();
+  } else {
+    const std::string& target = lineup_.candidate(index).target;
+    const std::string why = member.state == State::kDraining ? "it still ends answers of before" : lineup_.cause(index).empty() ? "it can not be started here" : lineup_.cause(index);
+    switch_error_ = Error{ErrorCode::kUnavailable, fmt::format("[engine] '{}' stays where it is, {} does not answer; got {}", name_, target, why)};
+  }
+  switching_.reset();
+  changed_.notify_all();
 }
 
 }  // namespace accelerate

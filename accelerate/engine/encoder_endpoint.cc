@@ -80,6 +80,7 @@ class EncoderEndpoint final : public Endpoint {
     stats.answers_moved = pool_.moved();
     return stats;
   }
+  Result<void> switch_target(const std::string& target) override { return pool_.switch_to(target); }
   uint64_t memory_bytes() const override { return pool_.memory_bytes(); }
   void close() override { closed_ = true; }
 

@@ -78,7 +78,6 @@ void EncoderPool::fail(const Error& why) {
 // Waits for a circuit breaker where nothing may be started yet; that ends, since starts are limited.
 Result<void> EncoderPool::start_next(const std::atomic<bool>* stop) {
   const auto none = [](size_t) { return false; };
-  StopProgress progress(stop);
   for (;;) {
     if (stop && stop->load()) return Error{ErrorCode::kCancelled, "[engine] the call was asked to stop"};
     const auto now = Clock::now();
@@ -89,26 +88,53 @@ Result<void> EncoderPool::start_next(const std::atomic<bool>* stop) {
       std::this_thread::sleep_until(std::min(*time, now + std::chrono::milliseconds(50)));
       continue;
     }
-    {
-      std::lock_guard lock(mutex_);
-      lineup_.begins(*next, now);
-    }
-    Result<StartedProgram> started = start_candidate(lineup_.candidate(*next), {.progress = progress}, {});
-    if (started && started->program->kind() != ProgramKind::kEncoder) started = Error{ErrorCode::kFailedPrecondition, "[engine] it made another kind of program"};
-    if (const Result<void> tried = started ? run_canary(*started->program) : Result<void>(); !tried) started = tried.error();
-    std::lock_guard lock(mutex_);
-    if (!started) {
-      lineup_.failed(*next, Clock::now(), started.error());
-      log_warning(fmt::format("{}: {} did not start: {}", name_, lineup_.candidate(*next).target, to_string(started.error())));
-      continue;
-    }
-    lineup_.worked(*next, Clock::now());
-    current_ = *next;
-    program_.reset(static_cast<EncoderProgram*>(started->program.release()));
-    memory_bytes_ = program_->memory_bytes();
-    log_warning(fmt::format("{}: {} answers from now on", name_, lineup_.candidate(*next).target));
+    Result<StartedProgram> started = start(*next, stop);
+    if (!started) continue;
+    use(*next, *std::move(started));
     return {};
   }
+}
+
+// Counted and judged in the lineup.
+Result<StartedProgram> EncoderPool::start(size_t index, const std::atomic<bool>* stop) {
+  {
+    std::lock_guard lock(mutex_);
+    lineup_.begins(index, Clock::now());
+  }
+  StopProgress progress(stop);
+  Result<StartedProgram> started = start_candidate(lineup_.candidate(index), {.progress = progress, .memory_taken = memory_bytes_}, {});
+  if (started && started->program->kind() != ProgramKind::kEncoder) started = Error{ErrorCode::kFailedPrecondition, "[engine] it made another kind of program"};
+  if (const Result<void> tried = started ? run_canary(*started->program) : Result<void>(); !tried) started = tried.error();
+  std::lock_guard lock(mutex_);
+  if (started) {
+    lineup_.worked(index, Clock::now());
+    return started;
+  }
+  lineup_.failed(index, Clock::now(), started.error());
+  log_warning(fmt::format("{}: {} did not start: {}", name_, lineup_.candidate(index).target, to_string(started.error())));
+  return started;
+}
+
+void EncoderPool::use(size_t index, StartedProgram started) {
+  std::lock_guard lock(mutex_);
+  current_ = index;
+  program_.reset(static_cast<EncoderProgram*>(started.program.release()));
+  memory_bytes_ = program_->memory_bytes();
+  log_warning(fmt::format("{}: {} answers from now on", name_, lineup_.candidate(index).target));
+}
+
+// Between two calls: nothing is dropped.
+Result<void> EncoderPool::switch_to(const std::string& target) {
+  std::lock_guard running(run_mutex_);
+  const std::optional<size_t> index = lineup_.find(target);
+  if (!index) return Error{ErrorCode::kNotFound, fmt::format("[engine] '{}' has no target '{}'; its metrics list those it has", name_, target)};
+  if (program_ && *index == current_) return {};
+  if (!lineup_.candidate(*index).start) return Error{ErrorCode::kUnavailable, fmt::format("[engine] '{}' stays where it is: {} can not be started here", name_, target)};
+  ACC_TRY(StartedProgram started, start(*index, nullptr));
+  use(*index, std::move(started));
+  std::lock_guard lock(mutex_);
+  lineup_.settle(*index);
+  return {};
 }
 
 std::vector<TargetStats> EncoderPool::targets() const {

@@ -30,6 +30,8 @@ class EncoderPool {
 
   /// `stop` may be null. With fallback forbidden the error names the Target that failed; with none left, the cause of each.
   Result<Ran> run(const Call& call, const std::atomic<bool>* stop);
+  /// As DecoderPool::switch_to.
+  Result<void> switch_to(const std::string& target);
   uint64_t memory_bytes() const { return memory_bytes_.load(); }
   std::vector<TargetStats> targets() const;
   uint64_t moved() const { return moved_.load(); }
@@ -38,6 +40,8 @@ class EncoderPool {
   using Clock = std::chrono::steady_clock;
   Result<void> start_next(const std::atomic<bool>* stop);
   void fail(const Error& why);
+  Result<StartedProgram> start(size_t index, const std::atomic<bool>* stop);
+  void use(size_t index, StartedProgram started);
 
   const std::string name_;
   const Fallback fallback_;

@@ -27,4 +27,8 @@ Result<RerankReply> Endpoint::rerank(const RerankInput&, const std::atomic<bool>
                            encoder ? "makes embeddings" : "generates text", encoder ? ", or \"method\": \"embeddings\" for their cosine" : "")};
 }
 
+Result<void> Endpoint::switch_target(const std::string& target) {
+  return Error{ErrorCode::kUnimplemented, fmt::format("[engine] '{}' has one program and can not be switched; got target '{}'", info().name, target)};
+}
+
 }  // namespace accelerate

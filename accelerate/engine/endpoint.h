@@ -112,6 +112,9 @@ class Endpoint {
   /// Runs a one-token canary through the whole path (an embedding for encoders); how it went.
   virtual Result<void> check_health() = 0;
   virtual EndpointStats stats() const = 0;
+  /// From now on the Target of this name answers, started first if it stands by; what has begun ends where it is. Blocks.
+  /// not_found listing those there are; any error leaves all as it was. unimplemented where an endpoint has one Program.
+  virtual Result<void> switch_target(const std::string& target);
   /// Of all Programs that run now; EndpointInfo has what was loaded first.
   virtual uint64_t memory_bytes() const { return info().memory_bytes; }
   /// Ends outstanding streams with cancelled and stops the scheduler. Idempotent.

@@ -17,6 +17,7 @@
 #include "accelerate/engine/hardware.h"
 #include "accelerate/engine/isolated_backend.h"
 #include "accelerate/engine/parity_gate.h"
+#include "accelerate/engine/plan_candidates.h"
 #include "accelerate/engine/planner.h"
 #include "accelerate/engine/records.h"
 #include "accelerate/engine/text_endpoint.h"
@@ -87,12 +88,6 @@ void count_flops(const Graph& graph, ModelDescription& description) {
   }
 }
 
-ParityRequest parity_request(const Engine& engine, std::shared_ptr<const Model> model, const std::string& name, const PlanEntry& entry,
-                             const CompileOptions& compile, std::span<const ProbedBackend> probed) {
-  return {.model = std::move(model), .name = name, .target = to_string(entry.target), .backend_version = entry.backend_version,
-          .compile = compile, .threads = engine.context().threads, .backends = probed, .records = [&engine] { return engine.records(); }, .cache = {}};
-}
-
 // What is known of this model on this machine decides the order of `result.plan`.
 void order_by_records(Records* records, ModelPlan& result, const PlanConstraints& constraints, const CompileOptions& compile) {
   std::vector<Record> known;
@@ -135,12 +130,34 @@ struct Engine::State {
   std::vector<std::unique_ptr<Backend>> backends, isolated;        // isolated[i] runs backends[i] in a worker; empty: none can
   mutable std::mutex mutex;
   std::map<std::string, std::shared_ptr<Endpoint>> endpoints;      // guarded by mutex; null while opening
-  std::mutex budget_mutex;                                         // held through a load where there is a budget
+  std::map<std::string, uint64_t> reserved;                        // guarded by mutex: bytes of models while they open
+  std::mutex budget_mutex;                                         // held through a start where there is a budget
   mutable std::mutex probe_mutex;                                  // apart: a probe takes seconds, find() may not wait for it
   mutable std::vector<ProbedBackend> probed;                       // guarded by probe_mutex
   mutable std::atomic<bool> probe_wanted{true};                    // at first, and when a backend's devices changed
   mutable std::once_flag records_once;
   mutable std::unique_ptr<Records> records;                        // by records_once; null where the file can not be used
+
+  void reserve(const std::string& name, uint64_t bytes) {
+    std::lock_guard lock(mutex);
+    if (const auto at = endpoints.find(name); at != endpoints.end() && !at->second) reserved[name] = bytes;
+  }
+
+  // What the others leave of the budget for `name`, which has `own` bytes already; at least 1; 0 = there is no budget.
+  uint64_t left_for(const std::string& name, uint64_t own) const {
+    if (context.memory_bytes == 0) return 0;
+    std::vector<std::shared_ptr<Endpoint>> others;
+    uint64_t taken = own;
+    {
+      std::lock_guard lock(mutex);
+      for (const auto& [other, endpoint] : endpoints) {
+        if (endpoint && other != name) others.push_back(endpoint);
+      }
+      for (const auto& [other, bytes] : reserved) taken += other == name ? 0 : bytes;
+    }
+    for (const auto& endpoint : others) taken += endpoint->memory_bytes();  // takes the endpoint's own lock
+    return std::max<uint64_t>(context.memory_bytes - std::min(context.memory_bytes, taken), 1);
+  }
 
   std::vector<ProbedBackend> probe(Deadline deadline) const {
     std::lock_guard lock(probe_mutex);
@@ -156,7 +173,9 @@ struct Engine::State {
     const bool named = options.hardware.substr(0, options.hardware.find('@')).ends_with(kIsolatedSuffix);
     if (!options.isolate && !named) return all;
     if (isolated.empty()) return Error{ErrorCode::kUnimplemented, "[engine] this process starts no workers, so nothing can be isolated; try the ipfs-accelerate binary"};
-    for (size_t i = 0; i < all.size(); ++i) all[i].backend = isolated[i].get();
+    for (size_t i = 0; i < all.size(); ++i) {
+      if (!all[i].backend->about().separate) all[i].backend = isolated[i].get();
+    }
     return all;
   }
 };
@@ -197,55 +216,77 @@ Result<std::shared_ptr<Endpoint>> Engine::open(const std::string& word, const Op
                                                           opened.name, word)};
     }
   }
-  const auto load = [&]() -> Result<std::shared_ptr<Endpoint>> {
-    if (is_relay_name(word)) {
-      const auto probed = state_->probe(std::chrono::steady_clock::now() + kProbeDeadline);
-      return open_relay_endpoint({.model = opened.model, .name = opened.name, .path = word, .compile = options.compile, .backends = probed, .started = start}, progress);
-    }
-    // Two loads at once would both count on what is left of the budget.
-    std::unique_lock<std::mutex> one_at_a_time;
-    if (state_->context.memory_bytes != 0) one_at_a_time = std::unique_lock(state_->budget_mutex);
-    ACC_TRY(CompileOptions compile, normalized(*opened.model, options.compile));
-    compile.memory_bytes = memory_left();
-    ACC_TRY_VOID(add_graph(*opened.model));
+  OpenOptions named = options;
+  named.name = opened.name;
+  Result<std::shared_ptr<Endpoint>> endpoint = [&]() -> Result<std::shared_ptr<Endpoint>> {
+    if (!is_relay_name(word)) return load(std::move(opened.model), opened.location.path, named, start, progress);
     const auto probed = state_->probe(std::chrono::steady_clock::now() + kProbeDeadline);
-    ACC_TRY(const auto in_play, state_->in_play(probed, options));
-    ACC_TRY(Plan candidates, make_plan({.model = *opened.model, .hardware = options.hardware, .compile = compile,
-                                        .backends = in_play, .detect = options.hardware != "auto"}));
-    ACC_TRY(const Plan plan, choose_for_load(*this, std::move(candidates), *opened.model, compile));
-    const PlanEntry* best = plan.best();
-    if (!best) {
-      const Error refusal = plan.refusal();
-      return Error{refusal.code, fmt::format("[engine] no target can run '{}' with hardware '{}'; got {}", opened.name, options.hardware,
-                                             refusal.message)};
-    }
-    std::shared_ptr<const Model> model = std::move(opened.model);
-    ParityGate gate(parity_request(*this, model, opened.name, *best, compile, probed));
-    if (options.parity == ParityMode::kOn) ACC_TRY_VOID(gate.prepare(progress));  // before: the reference never stands beside the candidate
-    ACC_TRY(Compiled compiled, best->backend->compile(model, best->target.device, compile, progress));
-    for (const std::string& line : compiled.report) log_info(opened.name + ": " + line);
-    if (options.parity == ParityMode::kOn) ACC_TRY_VOID(gate.check(*compiled.program, progress));
-    else log_warning(fmt::format("{} on {} was not compared with the reference: --parity off", opened.name, to_string(best->target)));
-    ACC_TRY_VOID(run_canary(*compiled.program));
-    ACC_TRY(std::shared_ptr<Endpoint> endpoint,
-            make_endpoint({.model = model, .program = std::move(compiled.program), .name = opened.name,
-                           .path = opened.location.path, .target = to_string(best->target), .started = start,
-                           .reuse_prefixes = options.reuse_prefixes, .quantization = quantization_label(*model, compile)}));
-    return endpoint;
-  };
-  Result<std::shared_ptr<Endpoint>> endpoint = load();
+    return open_relay_endpoint({.model = opened.model, .name = opened.name, .path = word, .compile = options.compile, .backends = probed, .started = start}, progress);
+  }();
   std::lock_guard lock(state_->mutex);
+  state_->reserved.erase(opened.name);
   if (endpoint) state_->endpoints[opened.name] = *endpoint;
   else state_->endpoints.erase(opened.name);
   return endpoint;
 }
 
-uint64_t Engine::memory_left() const {
-  if (state_->context.memory_bytes == 0) return 0;
-  uint64_t taken = 0;
-  for (const auto& endpoint : endpoints()) taken += endpoint->info().memory_bytes;
-  return std::max<uint64_t>(state_->context.memory_bytes - std::min(state_->context.memory_bytes, taken), 1);
+// The Targets that `options` names or, if none, those of its hardware; best first.
+Result<Plan> Engine::plan_to_load(const Model& model, const OpenOptions& options, const CompileOptions& compile,
+                                  std::span<const ProbedBackend> probed) const {
+  Plan plan;
+  for (const std::string& target : options.targets) {
+    OpenOptions only;
+    only.hardware = target;
+    ACC_TRY(const auto in_play, state_->in_play({probed.begin(), probed.end()}, only));
+    ACC_TRY(const Plan one, make_plan({.model = model, .hardware = target, .compile = compile, .backends = in_play, .detect = false}));
+    if (!one.best()) return Error{one.refusal().code, fmt::format("[engine] no target '{}' can run this; got {}", target, one.refusal().message)};
+    const bool twice = std::any_of(plan.entries.begin(), plan.entries.end(), [&](const PlanEntry& entry) { return to_string(entry.target) == to_string(one.best()->target); });
+    if (twice) return Error{ErrorCode::kInvalidArgument, fmt::format("[engine] targets are named once; got '{}' again", target)};
+    plan.entries.push_back(*one.best());
+  }
+  if (!plan.entries.empty()) return plan;
+  ACC_TRY(const auto in_play, state_->in_play({probed.begin(), probed.end()}, options));
+  ACC_TRY(Plan all, make_plan({.model = model, .hardware = options.hardware, .compile = compile, .backends = in_play, .detect = options.hardware != "auto"}));
+  return choose_for_load(*this, std::move(all), model, compile);
 }
+
+Result<std::shared_ptr<Endpoint>> Engine::load(std::shared_ptr<Model> model, const std::string& path, const OpenOptions& options,
+                                               std::chrono::steady_clock::time_point start, Progress& progress) {
+  const std::string& name = options.name;
+  ACC_TRY(CompileOptions compile, normalized(*model, options.compile));
+  compile.memory_bytes = memory_left();
+  ACC_TRY_VOID(add_graph(*model));
+  const auto probed = std::make_shared<const std::vector<ProbedBackend>>(state_->probe(std::chrono::steady_clock::now() + kProbeDeadline));
+  ACC_TRY(const Plan plan, plan_to_load(*model, options, compile, *probed));
+  if (!plan.best()) {
+    const Error refusal = plan.refusal();
+    return Error{refusal.code, fmt::format("[engine] no target can run '{}' with hardware '{}'; got {}", name, options.hardware,
+                                           refusal.message)};
+  }
+  if (options.together && model->graph->vocabulary == 0) {
+    return Error{ErrorCode::kUnimplemented, fmt::format("[engine] several targets at once serve models that generate; '{}' makes vectors; try without --together", name)};
+  }
+  CandidateRequest wish{.model = model, .name = name, .compile = compile, .prove = options.parity == ParityMode::kOn,
+                        .threads = context().threads, .prompt_tokens = 0, .probed = probed, .records = [this] { return records(); }, .memory = {}};
+  if (const Result<UseCase> use = use_case_named("chat")) wish.prompt_tokens = use->prompt_tokens;
+  if (state_->context.memory_bytes != 0) {
+    wish.memory = {.turn = &state_->budget_mutex,
+                   .left = [this, name](uint64_t own) { return state_->left_for(name, own); },
+                   .took = [this, name](uint64_t own) { state_->reserve(name, own); }};
+  }
+  const std::string label = quantization_label(*model, compile);
+  std::vector<Candidate> candidates = plan_candidates(plan, wish);
+  const ShrinkOptions shrink{.slots = compile.slots, .context = compile.context ? compile.context : model->config.context, .smaller_context = options.smaller_context};
+  ACC_TRY(FirstStart first, start_first(candidates, {.name = name, .fallback = options.fallback, .shrink = shrink, .together = options.together}, progress));
+  StartedProgram best = std::move(first.running.front());
+  first.running.erase(first.running.begin());
+  return make_endpoint({.model = std::move(model), .program = std::move(best.program), .name = name, .path = path,
+                        .target = best.target, .started = start, .reuse_prefixes = options.reuse_prefixes, .candidates = std::move(candidates),
+                        .together = std::move(first.running), .fallback = options.fallback, .shrink = shrink, .limits = options.limits,
+                        .notes = std::move(first.notes), .quantization = label});
+}
+
+uint64_t Engine::memory_left() const { return state_->left_for({}, 0); }
 
 std::shared_ptr<Endpoint> Engine::find(const std::string& name) const {
   std::lock_guard lock(state_->mutex);
@@ -260,6 +301,12 @@ std::vector<std::shared_ptr<Endpoint>> Engine::endpoints() const {
     if (endpoint) all.push_back(endpoint);
   }
   return all;
+}
+
+Result<void> Engine::switch_target(const std::string& name, const std::string& target) {
+  const std::shared_ptr<Endpoint> endpoint = find(name);
+  if (!endpoint) return Error{ErrorCode::kNotFound, fmt::format("[engine] only loaded models can be switched; got '{}'", name)};
+  return endpoint->switch_target(target);
 }
 
 Result<void> Engine::close(const std::string& name) {

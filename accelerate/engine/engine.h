@@ -7,16 +7,19 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "accelerate/core/backend.h"
 #include "accelerate/engine/catalog.h"
 #include "accelerate/engine/endpoint.h"
+#include "accelerate/engine/fallback.h"
 #include "accelerate/engine/plan_choice.h"
 #include "accelerate/engine/relay_model.h"
 
@@ -46,6 +49,11 @@ struct OpenOptions {
   ParityMode parity = ParityMode::kOn;
   bool isolate = false;           // in a worker process: Target "cpu-isolated@cpu:0" instead of "cpu@cpu:0"
   bool reuse_prefixes = true;     // keep the KV of what was computed for prompts that begin alike
+  std::vector<std::string> targets = {};  // exact ones, "backend@device:0", in this order, instead of the plan's own
+  bool together = false;          // all of `targets` answer side by side, requests go where they end first
+  Fallback fallback = Fallback::kAllow;
+  bool smaller_context = false;   // where memory does not suffice the context may be cut; notes say so
+  PoolLimits limits = {};
   std::vector<RelayUpstream> relays = {};  // that "relay:NAME/model" may mean
 };
 
@@ -86,12 +94,15 @@ class Engine {
   static Result<std::unique_ptr<Engine>> create(const EngineOptions& options);
   ~Engine();
 
-  /// Loads `model` (path, alias, hub's name or relay's), proves it with a canary and keeps it under its name. already_exists if the name is
-  /// taken. `progress` sees packing; false from it cancels.
+  /// Loads `model` (path, alias, hub's name or relay's) on the first Target of its plan that starts, proves it with a canary and
+  /// keeps it under its name. The other Targets stand by (OpenOptions::fallback). already_exists if the name is taken.
+  /// `progress` sees packing; false from it cancels.
   Result<std::shared_ptr<Endpoint>> open(const std::string& model, const OpenOptions& options, Progress& progress);
   /// By the name clients use; null if there is none.
   std::shared_ptr<Endpoint> find(const std::string& name) const;
   std::vector<std::shared_ptr<Endpoint>> endpoints() const;
+  /// The endpoint of this name goes over to another Target of its plan without dropping a request (Endpoint::switch_target).
+  Result<void> switch_target(const std::string& name, const std::string& target);
   /// Forgets the endpoint and closes it; its memory goes when the last holder lets go.
   Result<void> close(const std::string& name);
 
@@ -112,6 +123,8 @@ class Engine {
  private:
   Engine();
   struct State;
+  Result<Plan> plan_to_load(const Model& model, const OpenOptions& options, const CompileOptions& compile, std::span<const ProbedBackend> probed) const;
+  Result<std::shared_ptr<Endpoint>> load(std::shared_ptr<Model> model, const std::string& path, const OpenOptions& options, std::chrono::steady_clock::time_point start, Progress& progress);
   std::unique_ptr<State> state_;
 };
 

@@ -48,6 +48,10 @@ void Lineup::begins(size_t index, Time now) {
   ++entries_[index].starts;
 }
 
+void Lineup::settle(size_t index) {
+  for (size_t i = 0; i < entries_.size(); ++i) entries_[i].home = i == index;
+}
+
 void Lineup::worked(size_t index, Time now) { entries_[index].breaker.start_worked(now); }
 
 void Lineup::failed(size_t index, Time now, const Error& cause) {

@@ -38,6 +38,8 @@ class Lineup {
   void worked(size_t index, Time now);
   /// A start failed, or what ran died: out at once if another try can not help.
   void failed(size_t index, Time now, const Error& cause);
+  /// From now on only this one is home.
+  void settle(size_t index);
   void reset(size_t index) { entries_[index].breaker.reset(); }
 
   const CircuitBreaker& breaker(size_t index) const { return entries_[index].breaker; }

@@ -41,10 +41,16 @@ void TextAnswer::take_prompt(size_t index, std::span<const float> logits) {
   prompt_logprobs_.push_back(token_logprob(logits, parts_.prompt[index + 1], *parts_.top_logprobs, *parts_.tokenizer));
 }
 
+// The first part says who answers: doors name it before anything else.
+void TextAnswer::push(Part part) {
+  if (!std::exchange(target_told_, true)) part.target = parts_.reply.served_by;
+  parts_.stream->push(std::move(part));
+}
+
 void TextAnswer::send_prompt() {
   Part part{.text = std::move(*parts_.echo), .tokens = std::move(parts_.prompt), .logprobs = std::move(prompt_logprobs_), .tool_calls = {}, .of_prompt = true};
   parts_.echo.reset();
-  parts_.stream->push(std::move(part));
+  push(std::move(part));
 }
 
 void TextAnswer::started(uint32_t cached) {
@@ -114,7 +120,7 @@ bool TextAnswer::take(std::span<const float> logits) {
   if (parts_.grammar && parts_.grammar->must_end()) return end(FinishReason::kStop, std::move(part));
   if (parts_.tools && parts_.tools->single_call && parts_.tools->parser.completed() > 0) return end(FinishReason::kStop, std::move(part));
   if (reply.usage.completion_tokens >= parts_.tokens_max) return end(FinishReason::kLength, std::move(part));
-  parts_.stream->push(std::move(part));
+  push(std::move(part));
   return true;  // a cancelled stream is dropped by the scheduler before the next step
 }
 
@@ -140,7 +146,7 @@ bool TextAnswer::end(FinishReason reason, Part part) {
   }
   reply.decode_ms = ms_between(first_token_, Clock::now());
   if (served_.size() > 1) reply.served = served_;
-  if (!part.text.empty() || !part.tokens.empty() || !part.tool_calls.empty()) parts_.stream->push(std::move(part));
+  if (!part.text.empty() || !part.tokens.empty() || !part.tool_calls.empty()) push(std::move(part));
   const Result<Reply> result = reply;
   if (parts_.on_end) parts_.on_end(result);
   parts_.stream->finish(result);

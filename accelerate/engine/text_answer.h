@@ -60,6 +60,7 @@ class TextAnswer final : public Answer {
   bool end(FinishReason reason, Part part);
   void put(Part& part, const std::string& text);
   void send_prompt();
+  void push(Part part);
 
   TextAnswerParts parts_;
   Detokenizer detokenizer_;
@@ -69,7 +70,7 @@ class TextAnswer final : public Answer {
   uint32_t last_token_ = 0;
   const Clock::time_point queued_;
   Clock::time_point first_token_;
-  bool has_started_ = false;
+  bool has_started_ = false, target_told_ = false;
 };
 
 }  // namespace accelerate

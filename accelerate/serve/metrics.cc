@@ -65,6 +65,7 @@ class Page {
 struct Snapshot {
   EndpointInfo info;
   EndpointStats stats;
+  uint64_t memory_bytes = 0;
   Labels model() const { return {{"model", info.name}}; }
 };
 
@@ -79,6 +80,7 @@ constexpr std::array kValues = {
     Value{"requests_rejected_total", kCounter, "Requests refused because the queue was full or the model gone.", [](const Snapshot& m) { return static_cast<double>(m.stats.rejected); }, true},
     Value{"requests_cancelled_total", kCounter, "Requests whose client left, or that were cut off.", [](const Snapshot& m) { return static_cast<double>(m.stats.cancelled); }, false},
     Value{"requests_failed_total", kCounter, "Requests that ended in an error of the engine.", [](const Snapshot& m) { return static_cast<double>(m.stats.failed); }, false},
+    Value{"answers_moved_total", kCounter, "Answers that went on with another target, or with their own after it was started again.", [](const Snapshot& m) { return static_cast<double>(m.stats.answers_moved); }, false},
     Value{"requests_running", kGauge, "Requests with a place in the batch.", [](const Snapshot& m) { return static_cast<double>(m.stats.running); }, true},
     Value{"requests_queued", kGauge, "Requests that wait for one.", [](const Snapshot& m) { return static_cast<double>(m.stats.queued); }, true},
     Value{"prompt_tokens_total", kCounter, "Tokens of prompts, reused ones included.", [](const Snapshot& m) { return static_cast<double>(m.stats.prompt_tokens); }, false},
@@ -96,7 +98,7 @@ constexpr std::array kValues = {
     Value{"kv_tokens_active", kGauge, "Tokens held by running requests.", [](const Snapshot& m) { return static_cast<double>(m.stats.scheduler.kv_tokens_active); }, true},
     Value{"kv_tokens_unused", kGauge, "Tokens of pages that nobody holds; neither active nor unused = kept for reuse.", [](const Snapshot& m) { return static_cast<double>(m.stats.scheduler.capacity.kv_tokens_free); }, true},
     Value{"slots_free", kGauge, "Sequences that could be opened, kept ones not counted.", [](const Snapshot& m) { return static_cast<double>(m.stats.scheduler.capacity.slots_free); }, true},
-    Value{"model_memory_bytes", kGauge, "Weights, KV and buffers of a model.", [](const Snapshot& m) { return static_cast<double>(m.info.memory_bytes); }, false},
+    Value{"model_memory_bytes", kGauge, "Weights, KV and buffers of a model.", [](const Snapshot& m) { return static_cast<double>(m.memory_bytes); }, false},
     Value{"model_load_seconds", kGauge, "How long the model took to load.", [](const Snapshot& m) { return m.info.load_ms / 1000; }, false},
     Value{"model_loaded_timestamp_seconds", kGauge, "When it was loaded, in Unix time.", [](const Snapshot& m) { return static_cast<double>(m.info.created_unix_s); }, false},
 };
@@ -113,6 +115,25 @@ constexpr std::array kDistributions = {
     Distribution{"batch_tokens", "Tokens of a step.", [](const EndpointStats& s) -> const Histogram& { return s.scheduler.batch_tokens; }},
     Distribution{"batch_sequences", "Sequences of a step.", [](const EndpointStats& s) -> const Histogram& { return s.scheduler.batch_sequences; }},
 };
+
+struct TargetValue {
+  std::string_view name, type, help;
+  double (*of)(const TargetStats& target);
+};
+constexpr std::array kTargetValues = {
+    TargetValue{"target_running", kGauge, "1 while a program of this target answers, else 0.", [](const TargetStats& t) { return t.state == "running" ? 1.0 : 0.0; }},
+    TargetValue{"target_starts_total", kCounter, "Times a program was started there.", [](const TargetStats& t) { return static_cast<double>(t.starts); }},
+    TargetValue{"target_failures_total", kCounter, "Times one died, hung, gave no numbers or did not start.", [](const TargetStats& t) { return static_cast<double>(t.failures); }},
+};
+
+void write_targets(Page& page, const std::vector<Snapshot>& models) {
+  for (const TargetValue& value : kTargetValues) {
+    page.family(value.name, value.type, value.help);
+    for (const Snapshot& model : models) {
+      for (const TargetStats& target : model.stats.targets) page.sample({{"model", model.info.name}, {"target", target.target}}, value.of(target));
+    }
+  }
+}
 
 void write_models(Page& page, const std::vector<Snapshot>& models) {
   for (const Value& value : kValues) {
@@ -131,6 +152,7 @@ void write_models(Page& page, const std::vector<Snapshot>& models) {
   for (const Snapshot& model : models) {
     for (const auto& [reason, count] : model.stats.finished) page.sample({{"model", model.info.name}, {"reason", reason}}, static_cast<double>(count));
   }
+  write_targets(page, models);
   page.family("queue_place_seconds", kGauge, "How long the request at each place of the queue has waited; place 1 is served next.");
   for (const Snapshot& model : models) {
     for (size_t i = 0; i < model.stats.queue.size(); ++i) {
@@ -156,7 +178,7 @@ void Metrics::count(const AccessRecord& record) {
 
 std::string Metrics::text(const std::vector<std::shared_ptr<Endpoint>>& endpoints) const {
   std::vector<Snapshot> models;
-  for (const auto& endpoint : endpoints) models.push_back({endpoint->info(), endpoint->stats()});
+  for (const auto& endpoint : endpoints) models.push_back({endpoint->info(), endpoint->stats(), endpoint->memory_bytes()});
   Page page;
   page.family("resident_memory_bytes", kGauge, "Memory of this process that is in RAM.");
   page.sample({}, static_cast<double>(resident_bytes()));

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <iterator>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -35,6 +36,9 @@ class EventSender {
       : to_(to), head_(head), form_(form), target_(info.target), text_offsets_(choices, 0) {}
 
   bool part(size_t index, const Part& part) {
+    if (!begun_ && !part.target.empty()) target_ = part.target;
+    if (!part.notice.empty()) comments_ += sse_comment(part.notice);
+    if (!part.notice.empty()) return !begun_ || send_comments();
     const bool wordless = part.text.empty() && part.logprobs.empty();
     const bool empty = wordless && part.tool_calls.empty();
     if (empty && (begun_ || !form_.roles)) return true;  // a token that ends inside a character says nothing yet
@@ -55,11 +59,13 @@ class EventSender {
       return false;
     }
     add_usage(usage_, result->usage, index, form_.n);
+    if (!result->served.empty()) served_.emplace_back(index, result->served);
+    if (!begun_) target_ = result->served_by;
     return begin() && chunk({.index = static_cast<uint32_t>(index), .text = "", .end = &*result});
   }
 
   void finish() {
-    if (form_.include_usage) to_.writer.write(sse_event(usage_chunk_json(head_, form_.object, usage_)));
+    if (form_.include_usage) to_.writer.write(sse_event(usage_chunk_json(head_, form_.object, usage_, served_)));
     to_.writer.write(kSseDone);
   }
 
@@ -68,12 +74,18 @@ class EventSender {
   // it meets for the one of index k.
   bool begin() {
     if (begun_) return true;
-    if (!to_.begin_events(target_)) return false;
+    if (!to_.begin_events(target_) || !send_comments()) return false;
     begun_ = true;
     for (size_t index = 0; form_.roles && index < text_offsets_.size(); ++index) {
       if (!chunk({.index = static_cast<uint32_t>(index), .role = true, .text = "", .null_content = form_.tools})) return false;
     }
     return true;
+  }
+
+  // What was told before the headers, which name who answers, comes behind them.
+  bool send_comments() {
+    const std::string comments = std::exchange(comments_, {});
+    return comments.empty() || to_.writer.write(comments);
   }
 
   bool chunk(const ChunkStep& step) { return to_.writer.write(sse_event(form_.chunk(head_, step))); }
@@ -89,6 +101,8 @@ class EventSender {
   std::string target_;
   std::vector<size_t> text_offsets_;  // characters sent, for logprobs of completions
   Usage usage_;
+  std::vector<MovedChoice> served_;
+  std::string comments_;
   bool begun_ = false;
 };
 

@@ -1,5 +1,6 @@
 #include "accelerate/serve/openai_write.h"
 
+#include <algorithm>
 #include <bit>
 #include <ctime>
 
@@ -22,10 +23,17 @@ Json usage_json(const Usage& usage) {
           {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}}};
 }
 
+Json served_json(std::span<const ServedRange> served) {
+  Json out = Json::array();
+  for (const ServedRange& range : served) out.push_back({{"target", range.target}, {"first_token", range.first_token}, {"tokens", range.tokens}});
+  return out;
+}
+
 Json own_json(const Reply& reply) {
   Json out = {{"served_by", reply.served_by}, {"seed", reply.seed},           {"queue_ms", reply.queue_ms},
               {"ttft_ms", reply.ttft_ms},     {"decode_ms", reply.decode_ms}};
   if (!reply.stop_string.empty()) out["stop_string"] = reply.stop_string;
+  if (!reply.served.empty()) out["served"] = served_json(reply.served);
   if (!reply.notes.empty()) out["notes"] = reply.notes;
   return out;
 }
@@ -151,10 +159,11 @@ std::string text_chunk_json(const ReplyHead& head, const ChunkStep& step) {
   return dump_json(chunk_json(head, kTextChunkObject, step, {{"text", step.text}, {"logprobs", std::move(logprobs)}}));
 }
 
-std::string usage_chunk_json(const ReplyHead& head, std::string_view object, const Usage& usage) {
+std::string usage_chunk_json(const ReplyHead& head, std::string_view object, const Usage& usage, std::span<const MovedChoice> moved) {
   Json out = head_json(head, object);
   out["choices"] = Json::array();
   out["usage"] = usage_json(usage);
+  for (const auto& [index, served] : moved) out["ipfs_accelerate"]["served"].push_back({{"index", index}, {"ranges", served_json(served)}});
   return dump_json(out);
 }
 
@@ -175,9 +184,11 @@ std::string embeddings_json(const EmbedReply& reply, std::string_view model, boo
     }
     out += '}';
   }
+  Json own = {{"served_by", reply.served_by}};
+  if (!reply.notes.empty()) own["notes"] = reply.notes;
   const Json rest = {{"model", model},
                      {"usage", {{"prompt_tokens", reply.prompt_tokens}, {"total_tokens", reply.prompt_tokens}}},
-                     {"ipfs_accelerate", {{"served_by", reply.served_by}}}};
+                     {"ipfs_accelerate", std::move(own)}};
   out += "],";
   out += std::string_view(dump_json(rest)).substr(1);
   return out;
@@ -192,5 +203,11 @@ std::string model_list_json(std::span<const EndpointInfo> infos) {
 }
 
 std::string sse_event(std::string_view json) { return fmt::format("data: {}\n\n", json); }
+
+std::string sse_comment(std::string_view text) {
+  std::string line(text);
+  std::replace_if(line.begin(), line.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  return fmt::format(": {}\n\n", line);
+}
 
 }  // namespace accelerate

@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "accelerate/base/random_id.h"
@@ -63,8 +64,11 @@ struct ChunkStep {
 };
 std::string chat_chunk_json(const ReplyHead& head, const ChunkStep& step);
 std::string text_chunk_json(const ReplyHead& head, const ChunkStep& step);
-/// The last chunk where include_usage asked for it: no choices, the sums. `object` as in the other chunks.
-std::string usage_chunk_json(const ReplyHead& head, std::string_view object, const Usage& usage);
+/// A choice that several Targets computed, by its index.
+using MovedChoice = std::pair<size_t, std::vector<ServedRange>>;
+/// The last chunk where include_usage asked for it: no choices, the sums, and who computed what of the choices that moved.
+/// `object` as in the other chunks.
+std::string usage_chunk_json(const ReplyHead& head, std::string_view object, const Usage& usage, std::span<const MovedChoice> moved = {});
 
 /// Values in full float32 precision as numbers, or as base64 of little-endian bytes.
 std::string embeddings_json(const EmbedReply& reply, std::string_view model, bool base64);
@@ -74,6 +78,8 @@ std::string model_list_json(std::span<const EndpointInfo> infos);
 
 /// "data: ...\n\n". `json` has no line breaks.
 std::string sse_event(std::string_view json);
+/// ": ...\n\n", which event readers skip. Line breaks in `text` become spaces.
+std::string sse_comment(std::string_view text);
 inline constexpr std::string_view kSseDone = "data: [DONE]\n\n";
 inline constexpr std::string_view kChatChunkObject = "chat.completion.chunk";
 inline constexpr std::string_view kTextChunkObject = "text_completion";

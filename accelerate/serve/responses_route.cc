@@ -2,6 +2,7 @@
 
 #include "accelerate/serve/find_model.h"
 #include "accelerate/serve/follow.h"
+#include "accelerate/serve/openai_write.h"
 #include "accelerate/serve/responses_parse.h"
 #include "accelerate/serve/responses_write.h"
 
@@ -12,16 +13,25 @@ constexpr std::string_view kPromptParam = "input";
 
 void send_stream(const std::shared_ptr<Stream>& stream, ResponseBuilder& response, const EndpointInfo& info, const Responder& to) {
   bool begun = false;
+  std::string target = info.target, comments;  // told before the headers, which name who answers, comments come behind them
   // Events are numbered as they are made, so the first two are made first.
   const auto begin = [&] {
     if (begun) return true;
-    begun = to.begin_events(info.target);
-    return begun && to.writer.write(response.begin());
+    begun = to.begin_events(target);
+    return begun && (comments.empty() || to.writer.write(comments)) && to.writer.write(response.begin());
   };
   const auto write = [&](const std::string& events) { return events.empty() || to.writer.write(events); };
-  follow({&stream, 1}, to.writer, [&](size_t, const Part& part) { return begin() && write(response.part(part)); },
+  const auto take = [&](const Part& part) {
+    if (!begun && !part.target.empty()) target = part.target;
+    if (part.notice.empty()) return begin() && write(response.part(part));
+    if (begun) return to.writer.write(sse_comment(part.notice));
+    comments += sse_comment(part.notice);
+    return true;
+  };
+  follow({&stream, 1}, to.writer, [&](size_t, const Part& part) { return take(part); },
          [&](size_t, const Result<Reply>& raw) {
            const Result<Reply> result = whole_or_error(raw);
+           if (result && !begun) target = result->served_by;
            if (result) return begin() && write(response.end(*result));
            const ApiError error = api_error(result.error(), kPromptParam);
            if (begun) write(response.fail(error));
@@ -47,7 +57,7 @@ void responses_route(const ModelSource& models, std::string_view body, const Res
   std::string served_by;
   follow({&*stream, 1}, to.writer,
          [&](size_t, const Part& part) {
-           response.part(part);
+           if (part.notice.empty()) response.part(part);  // the reply has it
            return true;
          },
          [&](size_t, const Result<Reply>& raw) {

@@ -85,5 +85,30 @@ TEST_F(EngineFlagsTest, AnEngineHasTheBackendsOfThisBinary) {
   EXPECT_EQ((*engine)->context().threads, 1u);
 }
 
+TEST_F(EngineFlagsTest, WhatMayHappenWhenATargetFails) {
+  EXPECT_EQ(options({})->fallback, Fallback::kAllow);
+  EXPECT_FALSE(options({})->smaller_context);
+  EXPECT_EQ(options({"--fallback", "forbid"})->fallback, Fallback::kForbid);
+  EXPECT_EQ(options({"--fallback", "notify"})->fallback, Fallback::kNotify);
+  EXPECT_TRUE(options({"--smaller-ctx"})->smaller_context);
+  EXPECT_THROW((void)options({"--fallback", "maybe"}), CLI::ValidationError);
+}
+
+TEST_F(EngineFlagsTest, SeveralTargetsTogether) {
+  EngineFlags flags;
+  CLI::App app;
+  std::string model;
+  app.add_option("MODEL", model);
+  add_engine_flags(app, flags);
+  add_together_flag(app, flags);
+  app.parse("--together cpu@cpu:0,cuda@cuda:0 smollm2");
+  EXPECT_EQ(model, "smollm2");
+  const Result<OpenOptions> made = open_options(flags);
+  ASSERT_TRUE(made.ok());
+  EXPECT_TRUE(made->together);
+  EXPECT_EQ(made->targets, (std::vector<std::string>{"cpu@cpu:0", "cuda@cuda:0"}));
+  EXPECT_THROW(app.parse("--hardware cpu --together cpu@cpu:0"), CLI::ExcludesError);
+}
+
 }  // namespace
 }  // namespace accelerate

@@ -141,5 +141,51 @@ TEST(DecoderPoolManager, WhoLeavesWhileWaitingIsLetGo) {
   EXPECT_EQ(pool.stats(0).waiting, 0u);
 }
 
+TEST(DecoderPoolManager, ASwitchDropsNothing) {
+  auto old = std::make_shared<Fate>(), next = std::make_shared<Fate>();
+  old->step_time = std::chrono::milliseconds(2);
+  DecoderPool pool(parts_of({{"a", old}, {"b", next}}, quick()));
+  std::vector<std::future<Told>> told(8);
+  for (uint32_t i = 0; i < 8; ++i) ASSERT_TRUE(pool.submit(telling_job({i, 4}, 40, told[i])));
+  ASSERT_TRUE(soon([&] { return pool.stats(0).targets[0].running == 4; }));
+  ASSERT_TRUE(pool.switch_to("b"));
+  std::future<Told> after;
+  ASSERT_TRUE(pool.submit(telling_job({99}, 5, after)));
+  EXPECT_EQ(after.get().targets.at(0).first, "b") << "new requests go to the new one at once";
+  size_t on_old = 0;
+  for (uint32_t i = 0; i < 8; ++i) {
+    const Told one = told[i].get();
+    EXPECT_EQ(one.tokens, hash_answer({i, 4}, 40)) << i;
+    EXPECT_EQ(one.targets.size(), 1u) << "what has begun stays";
+    EXPECT_TRUE(one.moves.empty());
+    on_old += one.targets[0].first == "a";
+  }
+  EXPECT_EQ(on_old, 4u);
+  EXPECT_TRUE(soon([&] { return old->living == 0; })) << "and then it goes";
+  EXPECT_EQ(pool.stats(0).answers_moved, 0u);
+  EXPECT_TRUE(pool.switch_to("b")) << "there already";
+  ASSERT_TRUE(pool.switch_to("a")) << "and back";
+  std::future<Told> back;
+  ASSERT_TRUE(pool.submit(telling_job({7}, 5, back)));
+  EXPECT_EQ(back.get().targets.at(0).first, "a");
+}
+
+TEST(DecoderPoolManager, ASwitchThatFailsLeavesAllAsItWas) {
+  auto old = std::make_shared<Fate>(), broken = std::make_shared<Fate>();
+  broken->starts_that_fail = 1;
+  broken->start_error = Error{ErrorCode::kResourceExhausted, "[test] out of memory"};
+  DecoderPool pool(parts_of({{"a", old}, {"b", broken}}, quick()));
+  const auto failed = pool.switch_to("b");
+  ASSERT_FALSE(failed);
+  EXPECT_THAT(failed.error().message, HasSubstr("stays where it is, b does not answer; got [test] out of memory"));
+  EXPECT_THAT(pool.switch_to("c").error().message, HasSubstr("can be switched to a, b; got 'c'"));
+  std::future<Told> told;
+  ASSERT_TRUE(pool.submit(telling_job({7}, 5, told)));
+  EXPECT_EQ(told.get().targets.at(0).first, "a");
+  EXPECT_TRUE(pool.switch_to("b")) << "when there is memory";
+  pool.close();
+  EXPECT_EQ(pool.switch_to("a").error().code, ErrorCode::kCancelled);
+}
+
 }  // namespace
 }  // namespace accelerate

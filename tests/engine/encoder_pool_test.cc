@@ -113,5 +113,18 @@ TEST_F(EncoderPoolTest, AnotherKindOfProgramIsRefused) {
   EXPECT_THAT(pool.targets()[1].cause, HasSubstr("another kind of program"));
 }
 
+TEST_F(EncoderPoolTest, ASwitchHappensBetweenTwoCalls) {
+  EncoderPool pool = this->pool({candidate("a"), candidate("b")});
+  EXPECT_TRUE(pool.switch_to("a"));
+  EXPECT_TRUE(starts_.empty()) << "it is there";
+  EXPECT_EQ(pool.switch_to("c").error().code, ErrorCode::kNotFound);
+  start_error_ = Error{ErrorCode::kUnavailable, "[test] no device"};
+  EXPECT_THAT(pool.switch_to("b").error().message, HasSubstr("no device"));
+  EXPECT_EQ(run(pool)->target, "a") << "all as it was";
+  start_error_.reset();
+  EXPECT_TRUE(pool.switch_to("b"));
+  EXPECT_EQ(run(pool)->target, "b");
+}
+
 }  // namespace
 }  // namespace accelerate

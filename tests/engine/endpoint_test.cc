@@ -38,6 +38,8 @@ TEST(Endpoint, WhatAModelCanNotDoIsRefusedByItsName) {
   const Error embeds = encoder.rerank({.query = "q", .documents = {"d"}}).error();
   EXPECT_EQ(embeds.code, ErrorCode::kUnimplemented);
   EXPECT_THAT(embeds.message, HasSubstr("\"method\": \"embeddings\""));
+  EXPECT_EQ(decoder.switch_target("a@cpu:0").error().code, ErrorCode::kUnimplemented);
+  EXPECT_EQ(decoder.memory_bytes(), decoder.info().memory_bytes);
 }
 
 }  // namespace

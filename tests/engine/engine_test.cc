@@ -11,9 +11,14 @@
 #include "accelerate/engine/records.h"
 #include "tests/engine/fake_encoder.h"
 #include "tests/engine/fake_engine.h"
+#include "tests/engine/faulty_backends.h"
+#include "tests/engine/mortal_decoder.h"
 #include "tests/engine/scratch.h"
 
 namespace accelerate {
+
+std::unique_ptr<Backend> make_cpu_backend(BackendContext& context);
+
 namespace {
 
 using ::testing::HasSubstr;
@@ -273,6 +278,152 @@ TEST(Engine, ContextIsWhatWasAskedOrWhatIsThere) {
   EXPECT_EQ(asked.engine->context().threads, 1u);
   EXPECT_EQ(asked.engine->context().memory_bytes, 123u);
   EXPECT_GE(FakeEngine().engine->context().threads, 1u);
+}
+
+// One backend with two devices; programs of device 0 die as told.
+struct TwoDevices {
+  std::shared_ptr<Fate> fates[2] = {std::make_shared<Fate>(), std::make_shared<Fate>()};
+  std::atomic<int> compiled{0};
+  FakeEngine fake;
+  TwoDevices() {
+    fake.backend->verdicts[0].devices = {{.kind = "cpu", .index = 0}, {.kind = "cpu", .index = 1}};
+    fake.backend->make_on = [this](const Device& device, const CompileOptions&) -> Result<std::unique_ptr<Program>> {
+      ++compiled;
+      const auto& fate = fates[device.index];
+      ++fate->starts;
+      if (fate->starts_that_fail > 0) {
+        --fate->starts_that_fail;
+        return *fate->start_error;
+      }
+      return std::unique_ptr<Program>(std::make_unique<MortalDecoder>(fate, fate->starts == 1));
+    };
+  }
+  Result<std::shared_ptr<Endpoint>> open(OpenOptions options) {
+    options.parity = ParityMode::kOff;
+    options.limits.breaker.backoff_first = std::chrono::milliseconds(2);
+    options.limits.watch_period = std::chrono::milliseconds(2);
+    return fake.open("llama_f32.gguf", options);
+  }
+};
+
+Result<Reply> ask(Endpoint& endpoint, std::vector<uint32_t>& tokens, uint32_t most = 8) {
+  Request request{.text = {}, .tokens = std::vector<uint32_t>{5, 6}, .sampling = {.temperature = 0}, .max_tokens = most, .stop = {}};
+  request.ignore_end = true;
+  ACC_TRY(const std::shared_ptr<Stream> stream, endpoint.generate(request));
+  while (!stream->done()) {
+    if (const auto part = stream->next()) tokens.insert(tokens.end(), part->tokens.begin(), part->tokens.end());
+  }
+  return stream->result();
+}
+
+TEST(EngineFallback, ARunningAnswerGoesOnWithTheNextTargetOfThePlan) {
+  TwoDevices two;
+  two.fates[0]->dies_at = 4;  // the canary is one step
+  const auto endpoint = two.open({});
+  ASSERT_TRUE(endpoint) << to_string(endpoint.error());
+  EXPECT_EQ((*endpoint)->info().target, "fake@cpu:0");
+  EXPECT_EQ(two.compiled, 1) << "the others stand by";
+  std::vector<uint32_t> tokens;
+  const auto reply = ask(**endpoint, tokens);
+  ASSERT_TRUE(reply) << to_string(reply.error());
+  EXPECT_EQ(tokens, hash_answer({5, 6}, 8));
+  ASSERT_EQ(reply->served.size(), 2u);
+  EXPECT_EQ(reply->served[1].target, "fake@cpu:1");
+  EXPECT_EQ((*endpoint)->stats().targets[1].state, "running");
+}
+
+TEST(EngineFallback, WhatDoesNotStartIsPassedOverAndSaid) {
+  TwoDevices two;
+  two.fates[0]->starts_that_fail = 1;
+  two.fates[0]->start_error = Error{ErrorCode::kUnavailable, "[fake] no device"};
+  const auto endpoint = two.open({});
+  ASSERT_TRUE(endpoint) << to_string(endpoint.error());
+  EXPECT_EQ((*endpoint)->info().target, "fake@cpu:1");
+  EXPECT_THAT((*endpoint)->info().notes, ::testing::Contains(HasSubstr("fake@cpu:0 did not start: [fake] no device")));
+  two.fates[0]->starts_that_fail = 1;
+  EXPECT_THAT(two.open({.name = "strict", .fallback = Fallback::kForbid}).error().message, HasSubstr("a failure of fake@cpu:0: [fake] no device"));
+}
+
+TEST(EngineFallback, NamedTargetsAreThePlan) {
+  TwoDevices two;
+  const auto endpoint = two.open({.targets = {"fake@cpu:1"}});
+  ASSERT_TRUE(endpoint) << to_string(endpoint.error());
+  EXPECT_EQ((*endpoint)->info().target, "fake@cpu:1");
+  EXPECT_EQ((*endpoint)->stats().targets.size(), 1u);
+  EXPECT_THAT(two.open({.name = "no", .targets = {"fake@cpu:7"}}).error().message, HasSubstr("'fake@cpu:7'"));
+  EXPECT_EQ(two.open({.name = "twice", .targets = {"fake@cpu:0", "fake@cpu:0"}}).error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST(EngineFallback, TogetherBothAnswer) {
+  TwoDevices two;
+  const auto endpoint = two.open({.targets = {"fake@cpu:0", "fake@cpu:1"}, .together = true});
+  ASSERT_TRUE(endpoint) << to_string(endpoint.error());
+  EXPECT_EQ(two.compiled, 2);
+  for (const TargetStats& target : (*endpoint)->stats().targets) EXPECT_EQ(target.state, "running");
+  for (int i = 0; i < 4; ++i) {
+    std::vector<uint32_t> tokens;
+    ASSERT_TRUE(ask(**endpoint, tokens));
+    EXPECT_EQ(tokens, hash_answer({5, 6}, 8));
+  }
+}
+
+TEST(EngineFallback, SeveralAtOnceAreForModelsThatGenerate) {
+  FakeEngine fake;
+  fake.backend->make = [](const CompileOptions&, Progress&) { return Result<std::unique_ptr<Program>>(std::make_unique<FakeEncoder>()); };
+  const auto refused = fake.open("bert_hf", {.parity = ParityMode::kOff, .targets = {"fake@cpu:0"}, .together = true});
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnimplemented);
+}
+
+TEST(EngineFallback, AServedModelIsSwitchedToAnotherTarget) {
+  TwoDevices two;
+  const auto endpoint = two.open({});
+  ASSERT_TRUE(endpoint);
+  EXPECT_EQ(two.fake.engine->switch_target("nobody", "fake@cpu:1").error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(two.fake.engine->switch_target("llama_f32", "fake@cpu:9").error().code, ErrorCode::kNotFound);
+  ASSERT_TRUE(two.fake.engine->switch_target("llama_f32", "fake@cpu:1"));
+  std::vector<uint32_t> tokens;
+  const auto reply = ask(**endpoint, tokens);
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(reply->served_by, "fake@cpu:1");
+  EXPECT_EQ(tokens, hash_answer({5, 6}, 8));
+}
+
+// Real numbers from the cpu backend, whose logits turn NaN after some rows on device 0: caught at the step, and the answer is
+// that of a machine without the fault, byte by byte.
+TEST(EngineFallback, NumbersThatGoWrongLateAreCaughtAtTheStep) {
+  static BackendContext context{.threads = 1};
+  const std::unique_ptr<Backend> cpu = make_cpu_backend(context);
+  const std::shared_ptr<Model> model = fixture_model("llama_f32.gguf");
+  const auto answer = [&](std::optional<uint32_t> nan_after, Reply& reply) {
+    TwoDevices two;
+    two.fake.backend->make_on = [&](const Device& device, const CompileOptions& options) -> Result<std::unique_ptr<Program>> {
+      ACC_TRY(Compiled compiled, cpu->compile(model, {.kind = "cpu", .index = 0}, options, no_progress()));
+      if (device.index != 0 || !nan_after) return std::move(compiled.program);
+      auto faulty = std::make_unique<NotANumberDecoder>(std::unique_ptr<DecoderProgram>(static_cast<DecoderProgram*>(compiled.program.release())));
+      faulty->after = *nan_after;
+      return std::unique_ptr<Program>(std::move(faulty));
+    };
+    OpenOptions options;
+    options.compile.deterministic = true;
+    options.compile.slots = 4;
+    const auto endpoint = two.open(options);
+    EXPECT_TRUE(endpoint) << (endpoint ? "" : to_string(endpoint.error()));
+    std::vector<uint32_t> tokens;
+    if (!endpoint) return tokens;
+    const auto result = ask(**endpoint, tokens, 24);
+    EXPECT_TRUE(result) << (result ? "" : to_string(result.error()));
+    if (result) reply = *result;
+    return tokens;
+  };
+  Reply reply;
+  const std::vector<uint32_t> expected = answer({}, reply);
+  EXPECT_EQ(expected.size(), 24u);
+  EXPECT_TRUE(reply.served.empty());
+  for (const uint32_t after : {1u, 2u, 9u, 23u}) {  // the canary's row is one
+    EXPECT_EQ(answer(after, reply), expected) << after;
+    EXPECT_EQ(reply.served_by, after == 1 ? "fake@cpu:1" : "fake@cpu:0");
+    EXPECT_THAT(reply.notes, ::testing::Contains(HasSubstr("logits are numbers; got NaN")));
+  }
 }
 
 }  // namespace

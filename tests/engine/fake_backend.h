@@ -17,14 +17,15 @@ class FakeBackend final : public Backend {
     program->vocabulary_value = 280;
     return Result<std::unique_ptr<Program>>(std::move(program));
   };
+  std::function<Result<std::unique_ptr<Program>>(const Device&, const CompileOptions&)> make_on;  // instead of make, where it is set
   int probes = 0;
   std::function<void()> changed;  // the engine's, as a real backend gets it
 
   const Descriptor& about() const override { return descriptor; }
   std::vector<Verdict> probe(Deadline) override { ++probes; return verdicts; }
   Support supports(const Model&, const Device&, const CompileOptions&) const override { return support; }
-  Result<Compiled> compile(std::shared_ptr<const Model>, const Device&, const CompileOptions& options, Progress& progress) override {
-    ACC_TRY(std::unique_ptr<Program> program, make(options, progress));
+  Result<Compiled> compile(std::shared_ptr<const Model>, const Device& device, const CompileOptions& options, Progress& progress) override {
+    ACC_TRY(std::unique_ptr<Program> program, make_on ? make_on(device, options) : make(options, progress));
     Compiled compiled;
     compiled.program = std::move(program);
     return compiled;

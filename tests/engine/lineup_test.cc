@@ -74,5 +74,13 @@ TEST(Lineup, WhatHasNoStartIsNeverStarted) {
   EXPECT_FALSE(lineup.next_time(kBegin, kNone));
 }
 
+TEST(Lineup, ASwitchMovesHome) {
+  Lineup lineup = lineup_of(Fallback::kForbid);
+  lineup.home(0, kBegin);
+  lineup.settle(2);
+  EXPECT_EQ(lineup.next(kBegin, kNone), 2u);
+  EXPECT_FALSE(lineup.next(kBegin, [](size_t i) { return i == 2; }));
+}
+
 }  // namespace
 }  // namespace accelerate

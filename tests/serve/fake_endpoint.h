@@ -2,7 +2,7 @@
 //
 // A chat or text prompt is answered with the prompt's words, one a token (the last message's for a chat), so that a
 // mixed-up answer shows. Some prompts are orders: "!fail" fails before its first token, "!fail 2" after two tokens,
-// "!call" says "Well." and calls the first tool twice (with "!call only" without a word),
+// "!moved" is computed by a, b and c in turn, "!call" says "Well." and calls the first tool twice (with "!call only" without a word),
 // "!forever" never ends by itself, "!cancelled" is ended by the server, "!long" is beyond the context.
 #pragma once
 
@@ -183,6 +183,7 @@ class FakeEndpoint final : public Endpoint {
     size_t said = 0;
     Result<Reply> result = reply;
     if (prompt.starts_with("!call") && !request.tools.tools.empty()) return call(stream, request, prompt == "!call only", reply);
+    if (prompt == "!moved") return moved(stream, reply);
     while (forever || fails || said < words.size()) {
       if ((fails && said == fail_after) || prompt == "!cancelled") break;
       if (said == most) break;
@@ -204,6 +205,24 @@ class FakeEndpoint final : public Endpoint {
     }
     --running_;
     stream.finish(result);
+  }
+
+  // a fails before its first token, b after one.
+  void moved(Stream& stream, Reply reply) {
+    const auto notice = [&](std::string text) {
+      Part part;
+      part.notice = std::move(text);
+      stream.push(std::move(part));
+    };
+    notice("moved from a@cpu:0 to b@cpu:0 after token 0: killed");
+    stream.push({.text = "one", .tokens = {1}, .logprobs = {}, .target = "b@cpu:0"});
+    notice("moved from b@cpu:0 to c@cpu:0 after token 1: hung\nup");
+    stream.push({.text = " two", .tokens = {2}, .logprobs = {}});
+    reply.served_by = "b@cpu:0";
+    reply.served = {{.target = "b@cpu:0", .first_token = 0, .tokens = 1}, {.target = "c@cpu:0", .first_token = 1, .tokens = 1}};
+    reply.usage.completion_tokens = 2;
+    --running_;
+    stream.finish(reply);
   }
 
   void call(Stream& stream, const Request& request, bool only, Reply reply) {

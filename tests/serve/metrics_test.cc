@@ -72,5 +72,18 @@ TEST(Metrics, SayWhatEndpointsSay) {
   EXPECT_FALSE(value_of(page, R"(kv_tokens_max{model="embed"})")) << "an encoder has none";
 }
 
+TEST(Metrics, SayHowTargetsFare) {
+  const auto chat = model("chat", ProgramKind::kDecoder);
+  chat->stats_value.answers_moved = 3;
+  chat->stats_value.targets = {{.target = "a@cpu:0", .state = "stopped", .starts = 2, .failures = 1, .cause = "killed"},
+                               {.target = "b@cpu:0", .state = "running", .starts = 1, .failures = 0, .cause = {}}};
+  const std::string page = Metrics().text({chat});
+  EXPECT_EQ(value_of(page, R"(answers_moved_total{model="chat"})"), "3");
+  EXPECT_EQ(value_of(page, R"(target_running{model="chat",target="a@cpu:0"})"), "0");
+  EXPECT_EQ(value_of(page, R"(target_running{model="chat",target="b@cpu:0"})"), "1");
+  EXPECT_EQ(value_of(page, R"(target_starts_total{model="chat",target="a@cpu:0"})"), "2");
+  EXPECT_EQ(value_of(page, R"(target_failures_total{model="chat",target="a@cpu:0"})"), "1");
+}
+
 }  // namespace
 }  // namespace accelerate

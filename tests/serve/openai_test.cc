@@ -436,5 +436,30 @@ TEST_F(OpenAiTest, StoppingEndsRunningStreamsWithAnError) {
   EXPECT_TRUE(within(5s, [&] { return chat_->running() == 0; }));
 }
 
+TEST_F(OpenAiTest, AnAnswerThatMovedSaysSo) {
+  for (const bool chat_route : {true, false}) {
+    const std::string more = R"(,"stream":true,"stream_options":{"include_usage":true})";
+    const RawResponse streamed = chat_route ? chat("!moved", more) : complete("\"!moved\"", more);
+    ASSERT_EQ(streamed.status, 200);
+    EXPECT_EQ(streamed.headers.at("ipfs-accelerate-target"), "b@cpu:0") << "who made the first token, not who was asked first";
+    EXPECT_TRUE(streamed.body.starts_with(": moved from a@cpu:0 to b@cpu:0 after token 0: killed\n\ndata: ")) << streamed.body;
+    const size_t one = streamed.body.find("\"one\""), notice = streamed.body.find(": moved from b@cpu:0 to c@cpu:0 after token 1: hung up\n\n"),
+                 two = streamed.body.find("\" two\"");
+    ASSERT_NE(notice, std::string::npos) << streamed.body;
+    EXPECT_LT(one, notice);
+    EXPECT_LT(notice, two);
+    const size_t usage = streamed.body.rfind("data: {");
+    const Json last = read(streamed.body.substr(usage + 6, streamed.body.find('\n', usage) - usage - 6));
+    EXPECT_EQ(last["choices"].size(), 0u);
+    EXPECT_EQ(last["ipfs_accelerate"]["served"][0]["index"], 0);
+    EXPECT_EQ(last["ipfs_accelerate"]["served"][0]["ranges"][1], (Json{{"target", "c@cpu:0"}, {"first_token", 1}, {"tokens", 1}}));
+    const RawResponse whole = chat_route ? chat("!moved") : complete("\"!moved\"");
+    EXPECT_EQ(whole.headers.at("ipfs-accelerate-target"), "b@cpu:0");
+    const Json reply = read(whole.body);
+    EXPECT_EQ(reply["ipfs_accelerate"]["served"].size(), 2u);
+    EXPECT_EQ(reply["ipfs_accelerate"]["served"][0]["target"], "b@cpu:0");
+  }
+}
+
 }  // namespace
 }  // namespace accelerate

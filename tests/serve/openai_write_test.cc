@@ -182,5 +182,9 @@ TEST(OpenAiWrite, Models) {
   EXPECT_EQ(list["data"][0]["id"], "smollm2");
 }
 
+TEST(OpenAiWrite, ACommentIsOneLine) {
+  EXPECT_EQ(sse_comment("moved:\r\n why"), ": moved:   why\n\n");
+}
+
 }  // namespace
 }  // namespace accelerate

@@ -76,5 +76,15 @@ TEST_F(ResponsesRoute, FailuresHaveTheirStatusOrTheirEvent) {
   EXPECT_THAT(late.body, HasSubstr("event: response.failed\ndata: {"));
 }
 
+TEST_F(ResponsesRoute, AnAnswerThatMovedSaysSo) {
+  const RawResponse streamed = ask("!moved", R"(,"stream":true)");
+  EXPECT_EQ(streamed.headers.at("ipfs-accelerate-target"), "b@cpu:0");
+  EXPECT_TRUE(streamed.body.starts_with(": moved from a@cpu:0 to b@cpu:0 after token 0: killed\n\nevent: response.created\n")) << streamed.body;
+  EXPECT_THAT(streamed.body, HasSubstr("\n\n: moved from b@cpu:0 to c@cpu:0 after token 1: hung up\n\nevent: "));
+  const RawResponse whole = ask("!moved");
+  EXPECT_EQ(whole.headers.at("ipfs-accelerate-target"), "b@cpu:0");
+  EXPECT_EQ(read(whole.body)["output"][0]["content"][0]["text"], "one two");
+}
+
 }  // namespace
 }  // namespace accelerate

@@ -46,6 +46,7 @@ class RelayBackend final : public Backend {
     about_.summary = "models of OpenAI-compatible upstreams, where a name says so";
     about_.needs = {"--relay NAME=URL"};
     about_.how_to_get = "built in";
+    about_.separate = true;
   }
   const Descriptor& about() const override { return about_; }
   std::vector<Verdict> probe(Deadline) override {

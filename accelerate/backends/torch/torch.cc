@@ -78,6 +78,7 @@ class TorchBackend final : public Backend {
     about_.summary = "Hugging Face Transformers on PyTorch, eager, in a Python worker";
     about_.needs = {"Python 3.10 or newer with torch and transformers"};
     about_.how_to_get = "ipfs-accelerate install torch";
+    about_.separate = true;
     about_.install = InstallRecipe{.environment = "torch", .requirements = std::string(embedded::requirements_txt), .disk_bytes = kDiskBytes,
                                    .licence = "torch BSD-3-Clause, transformers Apache-2.0; NVIDIA's CUDA libraries come along under their own licence"};
   }

@@ -1,0 +1,89 @@
+#include "accelerate/engine/plan_candidates.h"
+
+#include <optional>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "accelerate/base/log.h"
+#include "accelerate/engine/parity_gate.h"
+
+namespace accelerate {
+namespace {
+
+SpeedAverages speed_of(const PlanEntry& entry, uint32_t prompt_tokens) {
+  const std::optional<PlanFigures>& figures = entry.measured ? entry.measured : entry.predicted;
+  if (!figures || !figures->ttft_ms || !figures->tpot_ms || *figures->ttft_ms <= 0 || prompt_tokens == 0) return {};
+  return SpeedAverages(prompt_tokens / *figures->ttft_ms * 1e3, *figures->tpot_ms / 1e3);
+}
+
+Result<std::unique_ptr<Program>> start_target(const CandidateRequest& wish, const PlanEntry& entry, const StartRequest& request) {
+  const std::string target = to_string(entry.target);
+  std::unique_lock<std::mutex> one_at_a_time;
+  CompileOptions compile = wish.compile;
+  if (wish.memory.turn) {
+    one_at_a_time = std::unique_lock(*wish.memory.turn);
+    compile.memory_bytes = wish.memory.left(request.memory_taken);
+  }
+  if (request.slots != 0) compile.slots = request.slots;
+  if (request.context != 0) compile.context = request.context;
+  ParityGate gate({.model = wish.model, .name = wish.name, .target = target, .backend_version = entry.backend_version, .compile = compile,
+                   .threads = wish.threads, .backends = *wish.probed, .records = wish.records, .cache = {}});
+  if (wish.prove) ACC_TRY_VOID(gate.prepare(request.progress));  // before: the reference never stands beside the candidate
+  ACC_TRY(Compiled compiled, entry.backend->compile(wish.model, entry.target.device, compile, request.progress));
+  for (const std::string& line : compiled.report) log_info(wish.name + ": " + line);
+  if (wish.prove) ACC_TRY_VOID(gate.check(*compiled.program, request.progress));
+  else log_warning(fmt::format("{} on {} was not compared with the reference: --parity off", wish.name, target));
+  if (wish.memory.took) wish.memory.took(request.memory_taken + compiled.program->memory_bytes());
+  return std::move(compiled.program);
+}
+
+Result<StartedProgram> start_and_ask(const Candidate& candidate, const StartRequest& request, const ShrinkOptions& shrink) {
+  ACC_TRY(StartedProgram started, start_candidate(candidate, request, shrink));
+  ACC_TRY_VOID(run_canary(*started.program));
+  return started;
+}
+
+}  // namespace
+
+std::vector<Candidate> plan_candidates(const Plan& plan, const CandidateRequest& request) {
+  std::vector<Candidate> candidates;
+  for (const PlanEntry& entry : plan.entries) {
+    if (!entry.yes) continue;
+    candidates.push_back({.target = to_string(entry.target),
+                          .start = [request, entry](const StartRequest& start) { return start_target(request, entry, start); },
+                          .speed = speed_of(entry, request.prompt_tokens)});
+  }
+  return candidates;
+}
+
+Result<FirstStart> start_first(std::span<const Candidate> candidates, const FirstStartOptions& options, Progress& progress) {
+  FirstStart first;
+  std::optional<Error> only;
+  std::string causes;
+  uint64_t taken = 0;
+  for (const Candidate& candidate : candidates) {
+    Result<StartedProgram> started = start_and_ask(candidate, {.progress = progress, .memory_taken = taken}, options.shrink);
+    if (started) {
+      taken += started->program->memory_bytes();
+      first.notes.insert(first.notes.end(), started->notes.begin(), started->notes.end());
+      first.running.push_back(*std::move(started));
+      if (options.together) continue;
+      break;
+    }
+    const Error& error = started.error();
+    if (error.code == ErrorCode::kCancelled || candidates.size() == 1) return error;
+    if (options.fallback == Fallback::kForbid) {
+      return Error{error.code, fmt::format("[engine] fallback is forbidden for '{}'; got a failure of {}: {}; try --fallback allow", options.name, candidate.target, error.message)};
+    }
+    const std::string note = fmt::format("{} did not start: {}", candidate.target, error.message);
+    log_warning(fmt::format("{}: {}", options.name, note));
+    first.notes.push_back(note);
+    causes += fmt::format("{}{}: {}", causes.empty() ? "" : "; ", candidate.target, error.message);
+    only = Error{!only || only->code == error.code ? error.code : ErrorCode::kUnavailable, {}};
+  }
+  if (!first.running.empty()) return first;
+  return Error{only ? only->code : ErrorCode::kUnavailable, fmt::format("[engine] no target started '{}'; got {}", options.name, causes.empty() ? "none to try" : causes)};
+}
+
+}  // namespace accelerate
