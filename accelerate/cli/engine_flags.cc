@@ -1,6 +1,7 @@
 #include "accelerate/cli/engine_flags.h"
 
 #include <algorithm>
+#include <sstream>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -75,7 +76,7 @@ void add_relay_flags(CLI::App& app, EngineFlags& flags) {
 
 void add_together_flag(CLI::App& app, EngineFlags& flags) {
   app.add_option("--together", flags.together, "Serve on all of these at once, as cpu@cpu:0,cuda@cuda:0; each request goes where it ends first")
-      ->delimiter(',')->expected(1, 16)->allow_extra_args(false)->type_name("TARGETS")->excludes("--hardware");
+      ->type_name("TARGETS")->excludes("--hardware");
 }
 
 Result<std::unique_ptr<Engine>> make_engine(const EngineFlags& flags) {
@@ -98,7 +99,8 @@ Result<OpenOptions> open_options(const EngineFlags& flags) {
   options.compile.precision = flags.precision == "exact" ? Precision::kExact : Precision::kDefault;
   options.parity = flags.parity == "off" ? ParityMode::kOff : ParityMode::kOn;
   ACC_TRY(options.fallback, fallback_named(flags.fallback));
-  options.targets = flags.together;
+  std::istringstream targets(flags.together);
+  for (std::string target; std::getline(targets, target, ',');) options.targets.push_back(target);
   options.together = !flags.together.empty();
   options.smaller_context = flags.smaller_context;
   options.compile.deterministic = flags.deterministic;

@@ -21,9 +21,8 @@ namespace accelerate {
 struct EngineFlags {
   uint32_t threads = 0, context = 0, slots = 0;  // 0 = the engine's default
   uint64_t kv_tokens = 0, memory_bytes = 0;
-  std::string hardware = "auto", precision = "default", parity = "on", quantization, chat_template_path, fallback = "allow";
+  std::string hardware = "auto", precision = "default", parity = "on", quantization, chat_template_path, fallback = "allow", together;
   std::vector<std::string> relays;    // NAME=URL
-  std::vector<std::string> together;  // "backend@device:0"
   bool no_pull = false, isolate = false, deterministic = false, no_prefix_cache = false, smaller_context = false;
 };
 /// --threads --memory --hardware --quantization --precision --parity --isolate --fallback --no-pull.

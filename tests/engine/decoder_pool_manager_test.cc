@@ -172,7 +172,7 @@ TEST(DecoderPoolManager, ASwitchDropsNothing) {
 
 TEST(DecoderPoolManager, ASwitchThatFailsLeavesAllAsItWas) {
   auto old = std::make_shared<Fate>(), broken = std::make_shared<Fate>();
-  broken->starts_that_fail = 1;
+  broken->starts_that_fail = 1000;  // smaller ones, too
   broken->start_error = Error{ErrorCode::kResourceExhausted, "[test] out of memory"};
   DecoderPool pool(parts_of({{"a", old}, {"b", broken}}, quick()));
   const auto failed = pool.switch_to("b");
@@ -182,6 +182,7 @@ TEST(DecoderPoolManager, ASwitchThatFailsLeavesAllAsItWas) {
   std::future<Told> told;
   ASSERT_TRUE(pool.submit(telling_job({7}, 5, told)));
   EXPECT_EQ(told.get().targets.at(0).first, "a");
+  broken->starts_that_fail = 0;
   EXPECT_TRUE(pool.switch_to("b")) << "when there is memory";
   pool.close();
   EXPECT_EQ(pool.switch_to("a").error().code, ErrorCode::kCancelled);
