@@ -19,7 +19,7 @@
 
 namespace accelerate::conformance {
 
-/// All of the registry.
+/// All of the registry that run weights: those that serve a hardware name (engine/hardware.h).
 std::vector<std::string> backend_names();
 
 /// One for the process; null if the registry has none of that name.
