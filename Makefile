@@ -10,7 +10,7 @@ NINJA := ninja -C $(BUILD) $(shell [ -t 2 ] || echo --quiet)
 MODEL ?= smollm2
 PROMPT ?= What is the capital of France?
 
-.PHONY: help build run test test-asan test-tsan bench fmt tidy clean
+.PHONY: help build run test test-torch test-torch-all test-asan test-tsan bench fmt tidy clean
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -25,6 +25,14 @@ run: build ## one answer: make run [MODEL=path|alias] [PROMPT="..."]
 test: ## everything that needs no heavy engine
 	@tools/setup test
 	@tools/test
+
+test-torch: ## the torch backend, really run: a small matrix (installs torch, 6 GB)
+	@tools/setup test
+	@tools/test-torch
+
+test-torch-all: ## the same, all of it
+	@tools/setup test
+	@tools/test-torch all
 
 test-asan: ## unit tests under ASan and UBSan, and a minute of each fuzzer
 	@tools/setup test

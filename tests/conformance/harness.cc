@@ -12,6 +12,7 @@
 
 #include "accelerate/backends/registry.h"
 #include "accelerate/base/cpu.h"
+#include "accelerate/engine/hardware.h"
 #include "accelerate/engine/isolated_backend.h"
 #include "accelerate/formats/open.h"
 #include "accelerate/models/families.h"
@@ -76,7 +77,14 @@ std::vector<std::string> backend_names() {
 
 std::vector<std::string> registered_names() {
   std::vector<std::string> names;
-  for (const BackendEntry& entry : backend_registry()) names.emplace_back(entry.name);
+  // Of those that run weights: relay passes text on to other servers, serves no hardware name, and has tests of its own.
+  const auto is_hardware = [](const std::string& word) {
+    return std::any_of(hardware_names().begin(), hardware_names().end(), [&](const HardwareName& known) { return known.name == word; });
+  };
+  for (const BackendEntry& entry : backend_registry()) {
+    const std::vector<std::string>& served = find_backend(std::string(entry.name))->about().hardware;
+    if (std::any_of(served.begin(), served.end(), is_hardware)) names.emplace_back(entry.name);
+  }
   std::sort(names.begin(), names.end());
   return names;
 }

@@ -25,9 +25,9 @@ inline constexpr const char* kConformanceVariable = "IPFS_ACCELERATE_CONFORMANCE
 /// Makes this program the worker of an isolated backend.
 inline constexpr std::string_view kWorkerArgument = "--worker";
 
-/// Those of kConformanceVariable; without it all of the registry that need no install.
+/// Those of kConformanceVariable; without it all of registered_names() that need no install.
 std::vector<std::string> backend_names();
-/// All of the registry.
+/// All of the registry that run weights: those that serve a hardware name (engine/hardware.h).
 std::vector<std::string> registered_names();
 
 /// One for the process; null if the registry has none of that name.

@@ -1,0 +1,99 @@
+"""torch as a user meets it: installed by `install torch`, run by name, and left in the middle of an answer."""
+import importlib.util
+import json
+import os
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+
+E2E = Path(__file__).resolve().parents[1] / "e2e/conftest.py"
+spec = importlib.util.spec_from_file_location("e2e_conftest", E2E)
+e2e = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(e2e)
+TORCH, CPU = "torch@cpu:0", "cpu@cpu:0"
+
+
+def run_json(*arguments):
+    done = e2e.run_cli(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_install_lists_it_and_devices_proves_it():
+    (torch,) = [engine for engine in run_json("install")["engines"] if engine["name"] == "torch"]
+    assert torch["installed"]
+    assert "torch" in e2e.run_cli("devices").stdout
+
+
+def test_it_says_what_cpu_says():
+    question = ("run", e2e.CHAT, "What is the capital of France?", "--max-tokens", "16", "--precision", "exact")
+    torch, cpu = run_json(*question, "--hardware", "torch"), run_json(*question, "--hardware", "cpu")
+    assert torch["target"] == TORCH and cpu["target"] == CPU
+    assert torch["text"] == cpu["text"] == "The capital of France is Paris."
+    assert torch["tokens"] == cpu["tokens"]
+
+
+def test_it_embeds_as_cpu_does():
+    torch = run_json("embed", e2e.EMBED, "a cat", "--hardware", "torch")
+    cpu = run_json("embed", e2e.EMBED, "a cat", "--hardware", "cpu")
+    a, b = ([*next(iter(reply["data"]))["embedding"]] for reply in (torch, cpu))
+    assert sum(x * y for x, y in zip(a, b)) > 0.9999
+
+
+def worker_of(server):
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            command = Path(f"/proc/{entry}/cmdline").read_text()
+            parent = int(Path(f"/proc/{entry}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, ValueError, IndexError):
+            continue
+        if parent == server.process.pid and "torch_worker.py" in command:
+            return int(entry)
+    raise AssertionError("the server has no torch worker")
+
+
+def test_an_answer_moves_to_cpu_when_torch_is_killed():
+    """Tokens before the switch stay; every later one is cpu's own most likely token behind that very text."""
+    server = e2e.Server(e2e.CHAT, "--port", "0", "--together", f"{TORCH},{CPU}", "--precision", "exact", "--fallback", "notify", "--ctx", "512")
+    try:
+        prompt = e2e.token_ids("Once upon a time, there was a")
+        body = {"model": e2e.CHAT, "prompt": [prompt], "max_tokens": 60, "temperature": 0, "ignore_eos": True, "stream": True,
+                "stream_options": {"include_usage": True}}
+        pieces, comments, usage, killed = [], [], {}, False
+        with httpx.stream("POST", server.url + "/v1/completions", json=body, timeout=240) as stream:
+            assert stream.status_code == 200
+            for line in stream.iter_lines():
+                if line.startswith(":"):
+                    comments.append(line)
+                if not line.startswith("data: {"):
+                    continue
+                chunk = json.loads(line[6:])
+                assert "error" not in chunk, chunk
+                usage = chunk if chunk.get("usage") else usage
+                pieces += [choice["text"] for choice in chunk["choices"] if choice["text"]]
+                if not killed and len(pieces) == 10:
+                    os.kill(worker_of(server), signal.SIGKILL)
+                    killed = True
+        assert killed and any(TORCH in comment and CPU in comment for comment in comments), comments
+        assert usage["usage"]["completion_tokens"] == 60
+        text = "".join(pieces)
+        plain = {**body, "stream": False, "logprobs": 2}
+        del plain["stream_options"]
+        again = httpx.post(server.url + "/v1/completions", json=plain, timeout=240).json()["choices"][0]
+        best = [max(top.values()) for top in again["logprobs"]["top_logprobs"]]
+        ties = [i for i, top in enumerate(again["logprobs"]["top_logprobs"]) if best[i] - min(top.values()) < 1e-3]
+        if not ties:  # with a tie both texts are right
+            assert text == again["text"]
+    finally:
+        assert server.stop() == 0, server.text()
+
+
+def test_bench_compares_it_with_cpu():
+    result = run_json("bench", e2e.CHAT, "--targets", "cpu,torch", "--prompt", "32", "--generate", "8", "--rounds", "1")
+    assert {row["target"] for row in result["targets"]} >= {CPU, TORCH}
+
+
+if __name__ == "__main__":
+    raise SystemExit(pytest.main([__file__]))
