@@ -55,6 +55,26 @@ TEST(Planner, ARefusalOfTheBackendIsANoWithItsReason) {
   EXPECT_EQ(plan->best()->memory.total(), 60u);
 }
 
+TEST(Planner, TheTokenizerCountsAsMemory) {
+  Bench bench;
+  bench.model.tokenizer.emplace();
+  bench.model.tokenizer->tokenizer_json = std::string(1000, ' ');
+  EXPECT_EQ(bench.plan("cpu")->best()->memory.total(), 60u + 16'000u);
+  bench.model.tokenizer->tokenizer_json.clear();
+  bench.model.tokenizer->vocabulary.emplace();
+  bench.model.tokenizer->vocabulary->tokens.resize(10);
+  bench.model.tokenizer->vocabulary->merges.resize(10);
+  EXPECT_EQ(bench.plan("cpu")->best()->memory.total(), 60u + 10u * (115 + 274));
+}
+
+TEST(Planner, WhatIsNotInstalledDoesNotHideWhyADeviceRefused) {
+  Bench bench;
+  bench.gpu.verdicts = {{.state = Verdict::State::kAbsent, .hardware = "cuda", .reason = "not installed"}};
+  bench.cpu.support = {.yes = false, .reason = "no memory", .code = ErrorCode::kResourceExhausted};
+  bench.probe();
+  EXPECT_EQ(bench.plan("auto")->refusal().code, ErrorCode::kResourceExhausted);
+}
+
 TEST(Planner, ARefusalHasTheBackendsReasonFirstAndItsCode) {
   Bench bench;
   bench.gpu.support = {.yes = false, .reason = "no memory", .code = ErrorCode::kResourceExhausted};

@@ -341,6 +341,8 @@ class Server:
                 raise Refusal(CANCELLED, "[torch] stopped")
             try:
                 cache = self.program.slot(index, generation)
+                if any(cache is other for other, _ in before):
+                    raise Refusal(INVALID_ARGUMENT, "[torch] a slot is stepped once in a step")
                 before.append((cache, cache.get_seq_length()))
                 logits = self.program.append(cache, taken, want == 2)
             except Exception as problem:  # noqa: BLE001 - that slot's failure
