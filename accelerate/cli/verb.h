@@ -43,6 +43,7 @@ std::unique_ptr<Verb> make_install_verb();
 std::unique_ptr<Verb> make_quantize_verb();
 std::unique_ptr<Verb> make_bench_verb();
 std::unique_ptr<Verb> make_plan_verb();
+std::unique_ptr<Verb> make_matrix_verb();
 std::unique_ptr<Verb> make_devices_verb();
 std::unique_ptr<Verb> make_completion_verb();
 

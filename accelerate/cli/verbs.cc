@@ -50,6 +50,10 @@ std::span<const VerbEntry> verbs() {
        "  ipfs-accelerate plan smollm2 --use rag --ttft-max 800 --objective throughput\n"
        "  ipfs-accelerate plan minilm --forbid torch --memory-max 1GB --json\n",
        &make_plan_verb},
+      {"matrix", "Show what runs where here: models by hardware",
+       "  ipfs-accelerate matrix\n"
+       "  ipfs-accelerate matrix smollm2 minilm --json\n",
+       &make_matrix_verb},
       {"devices", "Show what this machine can do, proven by running it",
        "  ipfs-accelerate devices\n"
        "  ipfs-accelerate devices --json\n",
