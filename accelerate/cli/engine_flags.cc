@@ -20,6 +20,7 @@ namespace accelerate {
 namespace {
 
 constexpr uint32_t kContextMax = uint32_t{1} << 24;      // tokens; no model takes more, and a typo should not reserve memory
+constexpr uint32_t kStartsMax = 100'000;
 constexpr uint64_t kKvTokensMax = uint64_t{1} << 32;
 
 Result<void> check_hardware(const std::string& name) {
@@ -54,6 +55,8 @@ void add_engine_flags(CLI::App& app, EngineFlags& flags) {
   app.add_flag("--isolate", flags.isolate, "Run the model in a worker process: a crash there costs no more than the time to start another");
   app.add_option("--fallback", flags.fallback, "When a target fails: allow the next one to go on, notify of it in the stream too, or forbid it: then the answer is an error")
       ->check(CLI::IsMember({"forbid", "allow", "notify"}))->type_name("WORD");
+  app.add_option("--starts-max", flags.starts_max, "Starts of a failing target within 10 minutes, after which it rests for half an hour; default: 6")
+      ->check(CLI::Range(uint32_t{1}, kStartsMax))->type_name("N");
   app.add_flag("--no-pull", flags.no_pull, "Do not fetch a model of the catalog or a hub that is not here yet: fail instead");
 }
 
@@ -102,6 +105,7 @@ Result<OpenOptions> open_options(const EngineFlags& flags) {
   std::istringstream targets(flags.together);
   for (std::string target; std::getline(targets, target, ',');) options.targets.push_back(target);
   options.together = !flags.together.empty();
+  if (flags.starts_max != 0) options.limits.breaker.starts_max = flags.starts_max;
   options.smaller_context = flags.smaller_context;
   options.compile.deterministic = flags.deterministic;
   options.isolate = flags.isolate;

@@ -91,6 +91,8 @@ TEST_F(EngineFlagsTest, WhatMayHappenWhenATargetFails) {
   EXPECT_EQ(options({"--fallback", "forbid"})->fallback, Fallback::kForbid);
   EXPECT_EQ(options({"--fallback", "notify"})->fallback, Fallback::kNotify);
   EXPECT_TRUE(options({"--smaller-ctx"})->smaller_context);
+  EXPECT_EQ(options({})->limits.breaker.starts_max, BreakerLimits{}.starts_max);
+  EXPECT_EQ(options({"--starts-max", "500"})->limits.breaker.starts_max, 500u);
   EXPECT_THROW((void)options({"--fallback", "maybe"}), CLI::ValidationError);
 }
 

@@ -108,14 +108,14 @@ def test_a_worker_that_died_while_nobody_asked_is_replaced(isolated, plain):
 
 
 def test_answers_under_random_death_are_the_fault_free_ones(plain):
-    server = Server(CHAT, "--isolate", *FLAGS)
+    server = Server(CHAT, "--isolate", "--starts-max", "1000", *FLAGS)
     try:
         expected = [answer(plain, index) for index in range(REQUESTS)]
         over, faults = threading.Event(), []
 
         def torment():
             draw = random.Random(7)
-            while not over.wait(draw.uniform(8, 16)):
+            while not over.wait(draw.uniform(1.5, 4)):
                 for worker in workers_of(server):
                     fault = draw.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP])
                     faults.append(fault)
