@@ -1,6 +1,7 @@
 """A model in a worker process: the server outlives whatever becomes of it, and no answer loses or repeats a token.
 
-ISOLATION_REQUESTS says how many requests run under random kill -9 and SIGSTOP (40; a result of record has 1,000).
+ISOLATION_REQUESTS says how many requests run under random kill -9 and SIGSTOP (40), ISOLATION_PAUSE how many seconds lie between
+two faults at least (8): each failure doubles the wait before the next start, up to a minute.
 """
 import json
 import os
@@ -14,6 +15,7 @@ import pytest
 from conftest import CHAT, Server, in_threads
 
 REQUESTS = int(os.environ.get("ISOLATION_REQUESTS", "40"))
+PAUSE = float(os.environ.get("ISOLATION_PAUSE", "8"))
 ISOLATED = "cpu-isolated@cpu:0"
 FLAGS = ("--port", "0", "--deterministic", "--slots", "8", "--ctx", "512", "--kv-tokens", "4096")
 
@@ -115,7 +117,7 @@ def test_answers_under_random_death_are_the_fault_free_ones(plain):
 
         def torment():
             draw = random.Random(7)
-            while not over.wait(draw.uniform(1.5, 4)):
+            while not over.wait(draw.uniform(PAUSE, 2 * PAUSE)):
                 for worker in workers_of(server):
                     fault = draw.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP])
                     faults.append(fault)
