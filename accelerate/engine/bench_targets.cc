@@ -15,6 +15,7 @@
 #include "accelerate/engine/bench_round.h"
 #include "accelerate/engine/fingerprint.h"
 #include "accelerate/engine/hardware.h"
+#include "accelerate/engine/isolated_backend.h"
 #include "accelerate/engine/parity_gate.h"
 
 namespace accelerate {
@@ -59,13 +60,19 @@ struct Loaded {
   Loaded& operator=(Loaded&&) = delete;
 };
 
+// Several backends run on one device: that of the target's own name comes first, isolated or not.
 std::string version_of(const Engine& engine, const std::string& target) {
+  std::string_view backend = std::string_view(target).substr(0, target.find('@'));
+  if (backend.ends_with(kIsolatedSuffix)) backend.remove_suffix(kIsolatedSuffix.size());
+  std::string other;
   for (const Verdict& verdict : engine.hardware(std::chrono::steady_clock::now() + kProbeDeadline)) {
     for (const Device& device : verdict.devices) {
-      if (target.ends_with("@" + to_string(device))) return verdict.version;
+      if (!target.ends_with("@" + to_string(device))) continue;
+      if (verdict.hardware == backend) return verdict.version;
+      if (other.empty()) other = verdict.version;
     }
   }
-  return {};
+  return other;
 }
 
 void look_up_parity(Engine& engine, const std::string& model_id, const TargetBench& bench, const OpenOptions& open, TargetResult& result) {

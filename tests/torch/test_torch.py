@@ -38,7 +38,8 @@ def test_it_says_what_cpu_says():
 def test_it_embeds_as_cpu_does():
     torch = run_json("embed", e2e.EMBED, "a cat", "--hardware", "torch")
     cpu = run_json("embed", e2e.EMBED, "a cat", "--hardware", "cpu")
-    a, b = ([*next(iter(reply["data"]))["embedding"]] for reply in (torch, cpu))
+    assert torch["target"] == TORCH and cpu["target"] == CPU
+    a, b = torch["embeddings"][0], cpu["embeddings"][0]
     assert sum(x * y for x, y in zip(a, b)) > 0.9999
 
 
@@ -93,6 +94,8 @@ def test_an_answer_moves_to_cpu_when_torch_is_killed():
 def test_bench_compares_it_with_cpu():
     result = run_json("bench", e2e.CHAT, "--targets", "cpu,torch", "--prompt", "32", "--generate", "8", "--rounds", "1")
     assert {row["target"] for row in result["targets"]} >= {CPU, TORCH}
+    (known,) = [entry for entry in run_json("plan", e2e.CHAT)["targets"] if entry["target"] == TORCH]
+    assert known["measured"] or known["predicted"], "its records are found again"
 
 
 if __name__ == "__main__":
