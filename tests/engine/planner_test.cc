@@ -61,7 +61,7 @@ TEST(Planner, TheTokenizerCountsAsMemory) {
   bench.model.tokenizer->tokenizer_json = std::string(1000, ' ');
   EXPECT_EQ(bench.plan("cpu")->best()->memory.total(), 60u + 16'000u);
   bench.model.tokenizer->tokenizer_json.clear();
-  bench.model.tokenizer->vocabulary.emplace();
+  bench.model.tokenizer->vocabulary = TokenizerSpec::Vocabulary{};
   bench.model.tokenizer->vocabulary->tokens.resize(10);
   bench.model.tokenizer->vocabulary->merges.resize(10);
   EXPECT_EQ(bench.plan("cpu")->best()->memory.total(), 60u + 10u * (115 + 274));

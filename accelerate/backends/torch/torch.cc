@@ -6,12 +6,15 @@
 
 #include <fmt/format.h>
 
+#include "accelerate/base/cpu.h"
 #include "accelerate/base/file.h"
 #include "accelerate/base/json.h"
+#include "accelerate/base/limits.h"
 #include "accelerate/base/log.h"
 #include "accelerate/base/paths.h"
 #include "accelerate/base/process.h"
 #include "accelerate/base/sha256.h"
+#include "accelerate/base/thread_pool.h"
 #include "accelerate/core/graph.h"
 #include "accelerate/wire/remote_program.h"
 #include "torch_worker.h"
@@ -24,7 +27,8 @@ namespace fs = std::filesystem;
 constexpr auto kStartTime = std::chrono::seconds(60);        // of a Python process to its hello; torch is imported after it
 constexpr uint32_t kSlots = 8;                               // each has a KV cache of its own, stepped one by one
 constexpr uint32_t kContext = 4096;                          // tokens, where nothing is asked for: KV grows as it is used
-constexpr uint64_t kRuntimeBytes = uint64_t{450} << 20;      // Python, torch and Transformers themselves: 430 MiB resident, measured
+constexpr uint64_t kRuntimeBytes = uint64_t{740} << 20;      // Python, torch and Transformers themselves: 735 MiB resident, measured; 410 of it private
+constexpr uint64_t kKvTokensMax = uint64_t{1} << 32;
 constexpr size_t kProbeFileBytesMax = 64 << 10;
 constexpr uint64_t kDiskBytes = uint64_t{5600} << 20;        // torch 2.15.0 and what it brings, on Linux x86-64
 
@@ -146,12 +150,18 @@ Support TorchBackend::supports(const Model& model, const Device& device, const C
   if (model.config.context != 0 && context > model.config.context) {
     return no(fmt::format("the model takes {} tokens; got {}", model.config.context, context), ErrorCode::kOutOfRange);
   }
+  if (options.slots > limits::kSlotsMax || options.threads > ThreadPool::kThreadsMax) {
+    return no(fmt::format("takes at most {} slots and {} threads; got {} and {}", limits::kSlotsMax, ThreadPool::kThreadsMax, options.slots, options.threads), ErrorCode::kOutOfRange);
+  }
   MemoryEstimate memory{.weights = model.parameter_count() * bytes, .kv = 0, .buffers = kRuntimeBytes};
   if (decoder) {
     const uint64_t width = uint64_t{model.config.kv_heads} * (model.config.head_width ? model.config.head_width : model.config.width / std::max(model.config.heads, 1u));
-    memory.kv = 2 * uint64_t{model.config.layers} * width * bytes * context * (options.slots ? options.slots : kSlots);
+    const uint64_t tokens = options.kv_tokens ? options.kv_tokens : context * (options.slots ? options.slots : kSlots);
+    if (tokens > kKvTokensMax) return no(fmt::format("keeps at most {} tokens of KV; got {}", kKvTokensMax, tokens), ErrorCode::kOutOfRange);
+    memory.kv = 2 * uint64_t{model.config.layers} * width * bytes * tokens;
   }
-  const uint64_t budget = options.memory_bytes ? options.memory_bytes : context_.memory_bytes;
+  uint64_t budget = options.memory_bytes ? options.memory_bytes : context_.memory_bytes;
+  if (budget == 0) budget = device.kind == "cpu" ? cpu_info().memory_bytes : device.memory_bytes;
   if (budget != 0 && memory.total() > budget) {
     return no(fmt::format("takes about {} bytes; the budget leaves {}", memory.total(), budget), ErrorCode::kResourceExhausted);
   }
@@ -170,6 +180,7 @@ Result<Compiled> TorchBackend::compile(std::shared_ptr<const Model> model, const
   WireMessage load("load");
   load.set_text("model", fs::absolute(model->path).string()).set_text("kind", decoder ? "decoder" : "encoder").set_text("dtype", dtype_word(options));
   load.set_text("device", device.kind == "cpu" ? "cpu" : to_string(device)).set("threads", threads);
+  load.set("kv_tokens", options.kv_tokens);
   load.set("context", options.context ? options.context : std::min(model->config.context, kContext)).set("slots", options.slots ? options.slots : kSlots);
   load.set_text("pooling", pooling_name(model->pooling)).set_flag("normalize", model->normalize_embeddings);
   load.set("tokens_max", model->embedding_tokens_max ? model->embedding_tokens_max : model->config.context);

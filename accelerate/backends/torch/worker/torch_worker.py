@@ -88,9 +88,16 @@ def u32(blob):
     return values
 
 
+def resident_bytes():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
 def cut(cache, tokens):
     """Drops what is behind the first `tokens` tokens."""
     extra = cache.get_seq_length() - tokens
+    if extra < 0:
+        raise Refusal(OUT_OF_RANGE, f"[torch] a slot is not made longer; it holds {tokens + extra} tokens, got {tokens}")
     if extra > 0:
         cache.crop(-extra)
 
@@ -105,16 +112,18 @@ class Decoder:
         self.slots_max, self.device = order["slots"], model.device
         layers, heads = config.num_hidden_layers, config.num_key_value_heads
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        self.kv_bytes = 2 * layers * heads * width * model.dtype.itemsize * self.context * self.slots_max
+        self.kv_tokens = order["kv_tokens"] or self.context * self.slots_max
+        self.kv_bytes = 2 * layers * heads * width * model.dtype.itemsize * self.kv_tokens
 
     def describe(self):
         return {"vocabulary": self.vocabulary, "slots_max": self.slots_max, "slots_kept_max": 0, "context_max": self.context,
                 "batch_tokens_max": BATCH_TOKENS_MAX, "truncate_exact": True, "fork": 1, **self.capacity()}
 
     def capacity(self):
-        total = self.context * self.slots_max
-        used = sum(cache.get_seq_length() for cache, _ in self.slots.values())
-        return {"kv_free": total - used, "kv_total": total, "slots_free": self.slots_max - len(self.slots)}
+        return {"kv_free": self.kv_tokens - self.used(), "kv_total": self.kv_tokens, "slots_free": self.slots_max - len(self.slots)}
+
+    def used(self):
+        return sum(cache.get_seq_length() for cache, _ in self.slots.values())
 
     def slot(self, index, generation):
         cache, own = self.slots.get(index, (None, None))
@@ -135,6 +144,8 @@ class Decoder:
         return self.add(transformers.DynamicCache())
 
     def fork(self, cache, tokens):
+        if self.used() + tokens > self.kv_tokens:
+            raise Refusal(RESOURCE_EXHAUSTED, "[torch] no KV is left for a copy")
         forked = copy.deepcopy(cache)
         cut(forked, tokens)
         return self.add(forked)
@@ -143,10 +154,14 @@ class Decoder:
         """float32 logits of the last token, or of all; the cache is as before where it fails."""
         import torch
         length = cache.get_seq_length()
+        if len(tokens) == 0:
+            raise Refusal(INVALID_ARGUMENT, "[torch] an input has a token")
         if length + len(tokens) > self.context:
             raise Refusal(OUT_OF_RANGE, f"[torch] a sequence has at most {self.context} tokens; got {length + len(tokens)}")
         if max(tokens) >= self.vocabulary:
             raise Refusal(INVALID_ARGUMENT, f"[torch] token ids are below {self.vocabulary}; got {max(tokens)}")
+        if self.used() + len(tokens) > self.kv_tokens:
+            raise Refusal(RESOURCE_EXHAUSTED, f"[torch] no KV is left for {len(tokens)} tokens")
         try:
             ids = torch.tensor([list(tokens)], device=self.device)
             logits = self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=0 if everything else 1).logits[0]
@@ -165,14 +180,21 @@ class Encoder:
     def __init__(self, model, config, order):
         self.model, self.order, self.device, self.kv_bytes = model, order, model.device, 0
         self.tokens_max = order["tokens_max"] or config.max_position_embeddings
+        self.vocabulary = config.vocab_size
 
     def describe(self):
         return {"tokens_max": self.tokens_max, "batch_tokens_max": self.tokens_max, "width": self.order["width"], "labels": self.order["labels"]}
 
+    def check(self, index, tokens):
+        if len(tokens) == 0:
+            raise Refusal(INVALID_ARGUMENT, f"[torch] input {index} has no token")
+        if len(tokens) > self.tokens_max:
+            raise Refusal(OUT_OF_RANGE, f"[torch] input {index} has at most {self.tokens_max} tokens; got {len(tokens)}")
+        if max(tokens) >= self.vocabulary:
+            raise Refusal(INVALID_ARGUMENT, f"[torch] token ids of input {index} are below {self.vocabulary}; got {max(tokens)}")
+
     def run(self, tokens, second, output):
         import torch
-        if len(tokens) > self.tokens_max:
-            raise Refusal(OUT_OF_RANGE, f"[torch] an input has at most {self.tokens_max} tokens; got {len(tokens)}")
         ids = torch.tensor([list(tokens)], device=self.device)
         types = torch.zeros_like(ids)
         types[0, min(second, len(tokens)):] = 1
@@ -288,6 +310,7 @@ class Server:
         import torch
         import transformers
         self.progress("torch loads the weights", 1, 3)
+        runtime = resident_bytes()
         model, config = load_model(order)
         self.progress("torch is ready", 3, 3)
         decoder = order["kind"] == "decoder"
@@ -299,7 +322,7 @@ class Server:
             size = max(REGION_BYTES // row, 1) * row
             file = self.make_region(size)
             extra = {"region_bytes": size}
-        self.channel.send("loaded", (), file, id=self.id, kind=0 if decoder else 1, memory_bytes=weights + self.program.kv_bytes,
+        self.channel.send("loaded", (), file, id=self.id, kind=0 if decoder else 1, memory_bytes=weights + self.program.kv_bytes + runtime,
                           notes=[f"torch {torch.__version__}, transformers {transformers.__version__}, eager, {order['dtype']}",
                                  "torch runs one sequence at a time"],
                           report=[f"torch {torch.__version__} on {order['device']}, {order['threads']} threads, {order['dtype']}"],
@@ -366,6 +389,10 @@ class Server:
 
     def encode(self, fields, blobs):
         table, tokens, at = u32(blobs[0]), u32(blobs[1]), 0
+        for i in range(len(table) // 2):
+            self.program.check(i, tokens[at:at + table[2 * i]])
+            at += table[2 * i]
+        at = 0
         for i in range(len(table) // 2):
             if self.stop.is_set():
                 raise Refusal(CANCELLED, "[torch] stopped")
