@@ -62,8 +62,7 @@ struct Loaded {
 
 // Several backends run on one device: that of the target's own name comes first, isolated or not.
 std::string version_of(const Engine& engine, const std::string& target) {
-  std::string_view backend = std::string_view(target).substr(0, target.find('@'));
-  if (backend.ends_with(kIsolatedSuffix)) backend.remove_suffix(kIsolatedSuffix.size());
+  const std::string_view backend = backend_named(target);
   std::string other;
   for (const Verdict& verdict : engine.hardware(std::chrono::steady_clock::now() + kProbeDeadline)) {
     for (const Device& device : verdict.devices) {

@@ -121,9 +121,13 @@ Result<InstalledEnvironment> install_environment(const InstallRecipe& recipe, co
     fs::remove_all(making, error);
     return made.error().code == ErrorCode::kCancelled ? stopped() : made.error();
   }
-  fs::remove_all(folder, error);
-  fs::rename(making, folder, error);
+  // The old one goes only when the new one stands in its place.
+  const fs::path old = folder.string() + ".old";
+  fs::remove_all(old, error);
+  if (fs::exists(folder)) fs::rename(folder, old, error);
+  if (!error) fs::rename(making, folder, error);
   if (error) return Error{ErrorCode::kUnknown, fmt::format("[install] {} could not take its place: {}", making.string(), error.message())};
+  fs::remove_all(old, error);
   environment.made = true;
   environment.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return environment;

@@ -48,6 +48,12 @@ class IsolatedBackend final : public Backend {
 
 }  // namespace
 
+std::string_view backend_named(std::string_view target) {
+  std::string_view name = target.substr(0, target.find('@'));
+  if (name.ends_with(kIsolatedSuffix)) name.remove_suffix(kIsolatedSuffix.size());
+  return name;
+}
+
 std::unique_ptr<Backend> make_isolated_backend(Backend& inner, const BackendContext& context, std::vector<std::string> argv) {
   return std::make_unique<IsolatedBackend>(inner, context, std::move(argv));
 }

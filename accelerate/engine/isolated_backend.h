@@ -18,6 +18,9 @@ namespace accelerate {
 
 inline constexpr std::string_view kIsolatedSuffix = "-isolated";
 
+/// The backend that computes for a Target "cpu@cpu:0" or "cpu-isolated@cpu:0": "cpu".
+std::string_view backend_named(std::string_view target);
+
 /// Borrows `inner` and `context.workers`, which outlive it. `argv` starts the worker (engine/worker.h).
 std::unique_ptr<Backend> make_isolated_backend(Backend& inner, const BackendContext& context, std::vector<std::string> argv);
 

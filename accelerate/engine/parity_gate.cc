@@ -13,6 +13,7 @@
 #include "accelerate/base/log.h"
 #include "accelerate/core/graph.h"
 #include "accelerate/core/quantization.h"
+#include "accelerate/engine/isolated_backend.h"
 #include "accelerate/engine/fingerprint.h"
 #include "accelerate/formats/model_id.h"
 
@@ -339,7 +340,7 @@ struct ParityGate::State {
   /// the reference's backend makes the same weights: others are compared with the file's, by the wide bounds.
   Result<void> prepare_quantized(Backend& backend, const Device& device, Progress& progress) {
     const CompileOptions& compile = request.compile;
-    if (!compile.quantization || !request.target.starts_with(fmt::format("{}@", kReferenceBackend))) return {};
+    if (!compile.quantization || backend_named(request.target) != kReferenceBackend) return {};
     ACC_TRY(ParityReference made, make_reference(backend, device, compile.quantization, progress));
     verdict = compare_references(made, *reference, parity_bounds(compile.quantization, compile.precision));
     log_info(fmt::format("parity of '{}': {} weights against the file's: {}", request.name, key.quantization, to_string(verdict)));

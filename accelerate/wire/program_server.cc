@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "accelerate/base/log.h"
 #include "accelerate/wire/rows.h"
 #include "accelerate/wire/tensors.h"
 
@@ -135,10 +136,16 @@ void ProgramServer::read_one(std::vector<std::byte> bytes) {
     return;
   }
   std::lock_guard lock(mutex_);
-  if (!message || requests_.size() >= kQueuedMax) gone_ = true;
-  else if (message->type() == "stop") stop_ = true;
-  else if (message->type() == "acknowledged") ++acknowledged_;
-  else requests_.push_back(*std::move(message));
+  if (!message || requests_.size() >= kQueuedMax) {
+    log_error(message ? fmt::format("[wire] at most {} requests wait; the other side sent more, and is left", kQueuedMax) : message.error().message);
+    gone_ = true;
+  } else if (message->type() == "stop") {
+    stop_ = true;
+  } else if (message->type() == "acknowledged") {
+    ++acknowledged_;
+  } else {
+    requests_.push_back(*std::move(message));
+  }
   changed_.notify_all();
 }
 

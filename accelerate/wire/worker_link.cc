@@ -10,6 +10,13 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr auto kWatchPeriod = std::chrono::milliseconds(20);  // a stop is passed on within it
 
+// A worker that stopped knows not always what for: a deadline has its own code.
+Error why_stopped(Error error, const StepControl& control) {
+  const bool asked = control.stop && control.stop->load(std::memory_order_relaxed);
+  if (error.code == ErrorCode::kCancelled && !asked && control.should_stop()) error.code = ErrorCode::kDeadlineExceeded;
+  return error;
+}
+
 }  // namespace
 
 struct WorkerLink::Call {
@@ -50,7 +57,7 @@ Result<WireMessage> WorkerLink::call(WireMessage request, const CallOptions& opt
   ACC_TRY_VOID(post(request));
   while (true) {
     ACC_TRY(std::optional<WireMessage> answer, take(call, options));
-    if (answer && answer->type() == "error") return error_of(*answer);
+    if (answer && answer->type() == "error") return why_stopped(error_of(*answer), options.control);
     if (answer) return *std::move(answer);
     ACC_TRY_VOID(watch(call, options));
   }

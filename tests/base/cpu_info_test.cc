@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <barrier>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -63,8 +64,16 @@ TEST(CpuInfo, ResidentMemoryIsSeenGrowing) {
 
 TEST(CpuInfo, TheAllocatorStaysInItsBounds) {
   bound_allocator();
+  constexpr int kThreads = 32;
+  std::barrier all_hold(kThreads);  // an arena is free again when its thread ends: they live side by side
   std::vector<std::thread> threads;
-  for (int i = 0; i < 32; ++i) threads.emplace_back([] { std::make_unique<char[]>(1000)[1] = 1; });
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&] {
+      const auto held = std::make_unique<char[]>(1000);
+      held[1] = 1;
+      all_hold.arrive_and_wait();
+    });
+  }
   for (std::thread& thread : threads) thread.join();
   char* text = nullptr;
   size_t size = 0;

@@ -89,6 +89,20 @@ class Server:
             time.sleep(0.01)
 
 
+    def children(self, word):
+        """Process ids of the server's own children that have `word` in their command."""
+        found = []
+        for entry in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                parent = int(Path(f"/proc/{entry}/stat").read_text().rsplit(")", 1)[1].split()[1])
+                command = Path(f"/proc/{entry}/cmdline").read_text()
+            except (OSError, IndexError, ValueError):
+                continue  # it has ended meanwhile
+            if parent == self.process.pid and word in command:
+                found.append(int(entry))
+        return found
+
+
 @pytest.fixture(scope="session")
 def server():
     if not BINARY.exists():

@@ -94,6 +94,13 @@ TEST(IsolatedBackend, AnEncoderToo) {
   EXPECT_FALSE(ours.values.empty());
 }
 
+TEST(IsolatedBackend, WhoComputesIsTold) {
+  EXPECT_EQ(backend_named("cpu@cpu:0"), "cpu");
+  EXPECT_EQ(backend_named("cpu-isolated@cpu:0"), "cpu");
+  EXPECT_EQ(backend_named("torch@cuda:1"), "torch");
+  EXPECT_EQ(backend_named("cpu"), "cpu");
+}
+
 TEST(IsolatedBackend, NoWorkerIsAnError) {
   Isolated isolated;
   isolated.workers.refusal = Error{ErrorCode::kUnavailable, "[test] no process"};

@@ -43,18 +43,6 @@ def test_it_embeds_as_cpu_does():
     assert sum(x * y for x, y in zip(a, b)) > 0.9999
 
 
-def worker_of(server):
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            command = Path(f"/proc/{entry}/cmdline").read_text()
-            parent = int(Path(f"/proc/{entry}/stat").read_text().rsplit(")", 1)[1].split()[1])
-        except (OSError, ValueError, IndexError):
-            continue
-        if parent == server.process.pid and "torch_worker.py" in command:
-            return int(entry)
-    raise AssertionError("the server has no torch worker")
-
-
 def test_an_answer_moves_to_cpu_when_torch_is_killed():
     """Tokens before the switch stay; every later one is cpu's own most likely token behind that very text."""
     server = e2e.Server(e2e.CHAT, "--port", "0", "--together", f"{TORCH},{CPU}", "--precision", "exact", "--fallback", "notify", "--ctx", "512")
@@ -75,20 +63,34 @@ def test_an_answer_moves_to_cpu_when_torch_is_killed():
                 usage = chunk if chunk.get("usage") else usage
                 pieces += [choice["text"] for choice in chunk["choices"] if choice["text"]]
                 if not killed and len(pieces) == 10:
-                    os.kill(worker_of(server), signal.SIGKILL)
+                    os.kill(*server.children("torch_worker.py"), signal.SIGKILL)
                     killed = True
         assert killed and any(TORCH in comment and CPU in comment for comment in comments), comments
         assert usage["usage"]["completion_tokens"] == 60
-        text = "".join(pieces)
-        plain = {**body, "stream": False, "logprobs": 2}
-        del plain["stream_options"]
-        again = httpx.post(server.url + "/v1/completions", json=plain, timeout=240).json()["choices"][0]
-        best = [max(top.values()) for top in again["logprobs"]["top_logprobs"]]
-        ties = [i for i, top in enumerate(again["logprobs"]["top_logprobs"]) if best[i] - min(top.values()) < 1e-3]
-        if not ties:  # with a tie both texts are right
-            assert text == again["text"]
+        served = usage["ipfs_accelerate"]["served"][0]["ranges"]
     finally:
         assert server.stop() == 0, server.text()
+    assert [part["target"] for part in served] == [TORCH, CPU]
+    assert served[0]["tokens"] + served[1]["tokens"] == 60 and served[1]["first_token"] == served[0]["tokens"] >= 9
+    answer = e2e.token_ids("".join(pieces))
+    assert len(answer) == 60, "its text has other tokens: choose another prompt"
+    check_argmax(prompt, answer, served[0]["tokens"])
+
+
+def check_argmax(prompt, answer, first):
+    """Every token of the answer from `first` on is cpu's own most likely one behind exactly what came before (ties within 1e-3)."""
+    alone = e2e.Server(e2e.CHAT, "--port", "0", "--hardware", "cpu", "--precision", "exact", "--ctx", "512")
+    try:
+        body = {"model": e2e.CHAT, "prompt": [prompt + answer], "max_tokens": 0, "echo": True, "logprobs": 1, "temperature": 0}
+        reply = httpx.post(alone.url + "/v1/completions", json=body, timeout=240)
+        assert reply.status_code == 200, reply.text
+        logprobs = reply.json()["choices"][0]["logprobs"]
+        assert len(logprobs["token_logprobs"]) == len(prompt) + 60
+        for at in range(len(prompt) + first, len(prompt) + 60):
+            best = max(logprobs["top_logprobs"][at].values())
+            assert logprobs["token_logprobs"][at] >= best - 1e-3, f"token {at - len(prompt)}: {logprobs['tokens'][at]!r} is not the first choice"
+    finally:
+        assert alone.stop() == 0, alone.text()
 
 
 def test_bench_compares_it_with_cpu():

@@ -333,7 +333,7 @@ class Server:
         import mmap
         file = os.memfd_create("ipfs-accelerate-torch", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(file, size)
-        fcntl.fcntl(file, 1033, 0x0002 | 0x0004)  # F_ADD_SEALS: F_SEAL_SHRINK | F_SEAL_GROW
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
         self.region = memoryview(mmap.mmap(file, size))
         return file
 
