@@ -4,7 +4,6 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include "accelerate/backends/registry.h"
 #include "accelerate/base/cpu.h"
 #include "accelerate/base/json.h"
 #include "accelerate/base/thread_pool.h"
@@ -12,18 +11,12 @@
 #include "accelerate/cli/progress.h"
 #include "accelerate/cli/signals.h"
 #include "accelerate/cli/verb.h"
-#include "accelerate/core/graph.h"
 #include "accelerate/core/quantization.h"
-#include "accelerate/engine/quality.h"
 #include "accelerate/formats/open.h"
 #include "accelerate/formats/quantize_file.h"
-#include "accelerate/models/families.h"
 
 namespace accelerate {
 namespace {
-
-constexpr std::string_view kBackend = "cpu";  // both models run exactly, and this is the backend that does
-constexpr auto kProbeDeadline = std::chrono::seconds(20);
 
 std::string_view reason_name(QuantizationReason reason) {
   switch (reason) {
@@ -37,14 +30,6 @@ std::string_view reason_name(QuantizationReason reason) {
 }
 
 std::string percent(double share) { return fmt::format("{:.1f} %", 100 * share); }
-
-/// `model` with the graph that its family builds.
-Result<std::shared_ptr<const Model>> with_graph(const std::string& path) {
-  ACC_TRY(std::shared_ptr<Model> model, open_model(path));
-  ACC_TRY(Graph graph, build_graph(*model));
-  model->graph = std::make_shared<const Graph>(std::move(graph));
-  return std::shared_ptr<const Model>(std::move(model));
-}
 
 Json json_of(const QualityChange& quality) {
   const LogitsComparison& n = quality.numbers;
@@ -78,11 +63,11 @@ class QuantizeVerb : public Verb {
   Result<void> run(Console& console) override {
     ACC_TRY(const DType type, quantization_from_name(type_));
     ACC_TRY(const std::string in, file_of(console));
-    context_.threads = flags_.threads != 0 ? flags_.threads : cpu_info().threads_usable;
+    const uint32_t threads = flags_.threads != 0 ? flags_.threads : cpu_info().threads_usable;
     const auto start = std::chrono::steady_clock::now();
     ACC_TRY(const QuantizedFile done, [&] {
       ProgressLine progress(console);
-      return quantize_gguf(in, out_, {.type = type, .threads = context_.threads, .replace = force_}, progress);
+      return quantize_gguf(in, out_, {.type = type, .threads = threads, .replace = force_}, progress);
     }());
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (!json_ && !console.put(sizes_text(done, seconds))) return console.output_error();
@@ -114,20 +99,10 @@ class QuantizeVerb : public Verb {
                              "model, or --quantization of a verb that loads it", model->format, printable(where.path))};
   }
 
-  Result<QualityChange> measure(Console& console, const std::string& in) {
-    std::unique_ptr<Backend> backend;
-    for (const BackendEntry& entry : backend_registry()) {
-      if (entry.name == kBackend) backend = entry.make(context_);
-    }
-    if (!backend) return Error{ErrorCode::kUnavailable, "[quantize] both models run on the backend 'cpu'; got a build without it"};
-    QualityRequest request{.backend = backend.get(), .threads = context_.threads};
-    for (const Verdict& verdict : backend->probe(std::chrono::steady_clock::now() + kProbeDeadline)) {
-      if (verdict.state == Verdict::State::kAvailable && !verdict.devices.empty()) request.device = verdict.devices.front();
-    }
-    ACC_TRY(request.before, with_graph(in));
-    ACC_TRY(request.after, with_graph(out_));
+  Result<QualityChange> measure(Console& console, const std::string& in) const {
+    ACC_TRY(const std::unique_ptr<Engine> engine, make_engine(flags_));
     ProgressLine progress(console);
-    return measure_quality(request, progress, {.deadline = {}, .stop = &stop_flag()});
+    return engine->compare(in, out_, progress, {.deadline = {}, .stop = &stop_flag()});
   }
 
   std::string sizes_text(const QuantizedFile& done, double seconds) const {
@@ -176,7 +151,6 @@ class QuantizeVerb : public Verb {
   std::string in_, out_, type_ = "int4";
   bool force_ = false, no_quality_ = false, json_ = false;
   EngineFlags flags_;
-  BackendContext context_;
 };
 
 }  // namespace

@@ -57,14 +57,6 @@ Result<OpenedModel> open_files(const std::string& word, const OpenOptions& optio
   return OpenedModel{std::move(location), std::move(name), std::move(model)};
 }
 
-Result<void> add_graph(Model& model) {
-  GraphNotes notes;
-  ACC_TRY(Graph graph, build_graph(model, &notes));
-  for (const std::string& ignored : notes.ignored) log_info("left out: " + ignored);
-  model.graph = std::make_shared<const Graph>(std::move(graph));
-  return {};
-}
-
 // One spelling for backends, records and proofs; what the file is already is not asked for.
 Result<CompileOptions> normalized(const Model& model, CompileOptions compile) {
   ACC_TRY(const std::optional<DType> quantization, quantization_to_apply(model, compile.quantization));
@@ -354,6 +346,20 @@ Result<ModelDescription> Engine::describe(const std::string& word, const OpenOpt
     description.refusal = plan.refusal().message;
   }
   return description;
+}
+
+Result<QualityChange> Engine::compare(const std::string& before, const std::string& after, Progress& progress, const StepControl& control) const {
+  QualityRequest request{.threads = state_->context.threads};
+  const auto probed = state_->probe(std::chrono::steady_clock::now() + kProbeDeadline);
+  request.backend = find_reference_backend(probed, request.device);
+  if (!request.backend) return Error{ErrorCode::kUnavailable, fmt::format("[engine] both models run exactly on the backend '{}'; got none of that name that runs here", kReferenceBackend)};
+  ACC_TRY(OpenedModel first, open_files(before, {}));
+  ACC_TRY_VOID(add_graph(*first.model));
+  ACC_TRY(OpenedModel second, open_files(after, {}));
+  ACC_TRY_VOID(add_graph(*second.model));
+  request.before = std::move(first.model);
+  request.after = std::move(second.model);
+  return measure_quality(request, progress, control);
 }
 
 Result<ModelPlan> Engine::plan(const std::string& word, const PlanWish& wish) const {

@@ -21,6 +21,7 @@
 #include "accelerate/engine/endpoint.h"
 #include "accelerate/engine/fallback.h"
 #include "accelerate/engine/plan_choice.h"
+#include "accelerate/engine/quality.h"
 #include "accelerate/engine/relay_model.h"
 
 namespace accelerate {
@@ -110,6 +111,9 @@ class Engine {
   /// Every Target that could serve `model`, best first, by the records of this machine; nothing is loaded. Looks for the
   /// engines that no backend serves, too. invalid_argument for constraints that are none.
   Result<ModelPlan> plan(const std::string& model, const PlanWish& wish) const;
+  /// What two models answer to the same text, exactly computed one after the other (engine/quality.h); unavailable without the
+  /// backend that computes references.
+  Result<QualityChange> compare(const std::string& before, const std::string& after, Progress& progress, const StepControl& control) const;
   /// The model's id (formats/model_id.h): reads every byte once, then remembers. `stop` may be null.
   Result<std::string> model_id(const std::string& model, const std::atomic<bool>* stop) const;
   /// One verdict per hardware name of engine/hardware.h, in priority order, within `deadline`.

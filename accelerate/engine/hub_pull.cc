@@ -1,17 +1,13 @@
 #include "accelerate/engine/hub_pull.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <set>
-#include <thread>
 
 #include <fmt/format.h>
 
 #include "accelerate/base/file.h"
+#include "accelerate/base/file_lock.h"
 #include "accelerate/base/json.h"
 #include "accelerate/base/limits.h"
 #include "accelerate/base/random_id.h"
@@ -25,7 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::chrono::milliseconds kLockPoll{100};
 constexpr std::string_view kIndexFile = "model.safetensors.index.json";
 
 Result<void> make_folder(const fs::path& folder) {
@@ -36,31 +31,15 @@ Result<void> make_folder(const fs::path& folder) {
 }
 
 /// The lock that other tools of the hub take too: flock on .locks/models--org--repo/ETAG.lock.
-class BlobLock {
- public:
-  explicit BlobLock(int fd) : fd_(fd) {}
-  BlobLock(BlobLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  BlobLock& operator=(BlobLock&&) = delete;
-  ~BlobLock() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  static Result<BlobLock> take(const fs::path& path, const HubFile& file, HubClient& client) {
-    ACC_TRY_VOID(make_folder(path.parent_path()));
-    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (fd < 0) return errno_error(errno, "hub", "lock", path);
-    BlobLock lock(fd);
-    while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-      if (errno != EWOULDBLOCK && errno != EINTR) return errno_error(errno, "hub", "lock", path);
-      client.tell("waiting for another download of " + file.name, 0, 0);
-      if (client.stopped()) return client.cancelled();
-      std::this_thread::sleep_for(kLockPoll);
-    }
-    return lock;
-  }
-
- private:
-  int fd_;
-};
+Result<FileLock> lock_blob(const fs::path& path, const HubFile& file, HubClient& client) {
+  ACC_TRY_VOID(make_folder(path.parent_path()));
+  Result<FileLock> lock = FileLock::take(path, "hub", [&] {
+    client.tell("waiting for another download of " + file.name, 0, 0);
+    return !client.stopped();
+  });
+  if (!lock && lock.error().code == ErrorCode::kCancelled) return client.cancelled();
+  return lock;
+}
 
 uint64_t bytes_of(const fs::path& path) {
   std::error_code error;
@@ -119,7 +98,7 @@ class HubPull {
     std::error_code ignored;
     if (!fs::is_regular_file(blob(file), ignored) || bytes_of(blob(file)) != file.bytes) {
       const fs::path lock_path = settings_.cache / ".locks" / folder_.filename() / (file.etag + ".lock");
-      ACC_TRY(const BlobLock lock, BlobLock::take(lock_path, file, client_));
+      ACC_TRY(const FileLock lock, lock_blob(lock_path, file, client_));
       client_.tell("fetching " + file.name, before, total);
       if (client_.stopped()) return client_.cancelled();
       if (!fs::is_regular_file(blob(file), ignored) || bytes_of(blob(file)) != file.bytes) {  // another one may just have fetched it

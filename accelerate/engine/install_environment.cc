@@ -1,9 +1,5 @@
 #include "accelerate/engine/install_environment.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <chrono>
 #include <filesystem>
 #include <utility>
@@ -11,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "accelerate/base/file.h"
+#include "accelerate/base/file_lock.h"
 #include "accelerate/base/paths.h"
 #include "accelerate/base/process.h"
 
@@ -29,28 +26,6 @@ constexpr double kDiskFactor = 1.6;        // pip holds a wheel beside what it u
 fs::path folder_of(const InstallRecipe& recipe) { return cache_dir() / recipe.environment; }
 
 Error stopped() { return {ErrorCode::kCancelled, "[install] stopped; nothing was changed, and pip keeps what it fetched"}; }
-
-// One install at a time: a second one waits.
-class InstallLock {
- public:
-  explicit InstallLock(const fs::path& path) : file_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {}
-  ~InstallLock() {
-    if (file_ >= 0) ::close(file_);
-  }
-  InstallLock(const InstallLock&) = delete;
-  InstallLock& operator=(const InstallLock&) = delete;
-  Result<void> wait(Progress& progress) const {
-    if (file_ < 0) return Error{ErrorCode::kPermissionDenied, "[install] the cache folder cannot be written"};
-    while (::flock(file_, LOCK_EX | LOCK_NB) != 0) {
-      if (!progress.update("waiting for another install", 0, 0, "packages")) return stopped();
-      ::usleep(100'000);
-    }
-    return {};
-  }
-
- private:
-  const int file_;
-};
 
 Result<void> check_disk(const InstallRecipe& recipe) {
   std::error_code error;
@@ -103,8 +78,9 @@ Result<InstalledEnvironment> install_environment(const InstallRecipe& recipe, co
   InstalledEnvironment environment{.python = environment_python(recipe.environment).string()};
   std::error_code error;
   fs::create_directories(cache_dir(), error);
-  const InstallLock lock(cache_dir() / (recipe.environment + ".lock"));
-  ACC_TRY_VOID(lock.wait(progress));
+  // One install at a time: a second one waits, and then finds it made.
+  ACC_TRY(const FileLock lock, FileLock::take(cache_dir() / (recipe.environment + ".lock"), "install",
+                                              [&] { return progress.update("waiting for another install", 0, 0, "packages"); }));
   if (!request.force && is_installed(recipe)) return environment;
   ACC_TRY_VOID(check_disk(recipe));
   ACC_TRY_VOID(check_python(request.python));

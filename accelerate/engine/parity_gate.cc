@@ -22,7 +22,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::string_view kReferenceBackend = "cpu";
 constexpr uint32_t kReferenceContext = 128;  // the longest sequence of the probe
 
 // Bounds of a file's own weights are some ten times what right programs were measured at (docs/choosing.md), and far below what
@@ -173,6 +172,18 @@ Result<std::string> model_id_of(const Model& model, Progress& progress) {
 
 }  // namespace
 
+Backend* find_reference_backend(std::span<const ProbedBackend> backends, Device& device) {
+  for (const ProbedBackend& probed : backends) {
+    if (probed.backend->about().name != kReferenceBackend) continue;
+    for (const Verdict& found : probed.verdicts) {
+      if (found.state != Verdict::State::kAvailable || found.devices.empty()) continue;
+      device = found.devices.front();
+      return probed.backend;
+    }
+  }
+  return nullptr;
+}
+
 const ParityBounds& parity_bounds(const std::optional<std::string>& quantization, Precision precision) {
   if (!quantization) return bounds_named(precision == Precision::kExact ? "exact" : "own");
   const std::string name = upper(*quantization);
@@ -290,17 +301,6 @@ struct ParityGate::State {
     decided = true;
     log_warning(fmt::format("parity of '{}' on {}: {}", request.name, request.target, to_string(verdict)));
   }
-  const ProbedBackend* reference_backend(Device& device) const {
-    for (const ProbedBackend& probed : request.backends) {
-      if (probed.backend->about().name != kReferenceBackend) continue;
-      for (const Verdict& found : probed.verdicts) {
-        if (found.state != Verdict::State::kAvailable || found.devices.empty()) continue;
-        device = found.devices.front();
-        return &probed;
-      }
-    }
-    return nullptr;
-  }
   std::optional<ParityVerdict> remembered() const {
     if (!records) return {};
     const Result<std::vector<Record>> known = records->find({.kind = "parity", .model_id = key.model_id, .quantization = key.quantization,
@@ -371,7 +371,7 @@ const ParityVerdict& ParityGate::verdict() const { return state_->verdict; }
 Result<void> ParityGate::prepare(Progress& progress) {
   State& state = *state_;
   Device device;
-  const ProbedBackend* backend = state.reference_backend(device);
+  Backend* backend = find_reference_backend(state.request.backends, device);
   if (!backend) {
     state.without(ParityVerdict::State::kNoReference, "no backend 'cpu' to compare with");
     return {};
@@ -391,7 +391,7 @@ Result<void> ParityGate::prepare(Progress& progress) {
   state.reference = store.load(id);
   if (!state.reference) {
     log_info(fmt::format("parity of '{}': computing the reference, once", state.request.name));
-    Result<ParityReference> made = state.make_reference(*backend->backend, device, {}, progress);
+    Result<ParityReference> made = state.make_reference(*backend, device, {}, progress);
     if (!made) {
       if (made.error().code == ErrorCode::kCancelled) return made.error();
       state.without(ParityVerdict::State::kNoReference, made.error().message);
@@ -401,7 +401,7 @@ Result<void> ParityGate::prepare(Progress& progress) {
     store.save(id, *made);
     state.reference = *std::move(made);
   }
-  ACC_TRY_VOID(state.prepare_quantized(*backend->backend, device, progress));
+  ACC_TRY_VOID(state.prepare_quantized(*backend, device, progress));
   state.verdict.reference_s = std::chrono::duration<double>(Clock::now() - start).count();
   return {};
 }

@@ -28,6 +28,11 @@
 
 namespace accelerate {
 
+/// Computes references: the backend whose Precision::kExact is float32 throughout.
+inline constexpr std::string_view kReferenceBackend = "cpu";
+/// It among `backends`, and its device; null where it does not run here.
+Backend* find_reference_backend(std::span<const ProbedBackend> backends, Device& device);
+
 /// What a candidate may differ from the reference by.
 struct ParityBounds {
   std::string_view name;           // of the quantization, or "exact" and "own"

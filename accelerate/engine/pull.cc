@@ -3,17 +3,16 @@
 // .ALIAS.pull/whole, checked, and that folder is renamed to models/ALIAS.
 #include <algorithm>
 #include <chrono>
-#include <thread>
 #include <vector>
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "accelerate/base/file.h"
+#include "accelerate/base/file_lock.h"
 #include "accelerate/engine/catalog.h"
 #include "accelerate/engine/hub.h"
 #include "accelerate/engine/installed.h"
@@ -26,10 +25,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::chrono::milliseconds kLockPollInterval{100};
 constexpr size_t kCopyBytes = size_t{1} << 20;
 
-/// An open file descriptor, closed at the end; a lock on it goes with it, also when the process is killed.
+/// An open file descriptor, closed at the end.
 class FileHandle {
  public:
   explicit FileHandle(int fd) : fd_(fd) {}
@@ -46,16 +44,11 @@ class FileHandle {
 
 Error cancelled_pull() { return {ErrorCode::kCancelled, "[pull] stopped; what is complete so far is kept for the next pull"}; }
 
-Result<FileHandle> lock_pull(const fs::path& path, std::string_view alias, Progress& progress) {
-  FileHandle file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-  if (file.get() < 0) return errno_error(errno, "pull", "lock", path);
+Result<FileLock> lock_pull(const fs::path& path, std::string_view alias, Progress& progress) {
   const std::string what = fmt::format("waiting for another pull of {}", alias);
-  while (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK && errno != EINTR) return errno_error(errno, "pull", "lock", path);
-    if (!progress.update(what, 0, 0, "bytes")) return cancelled_pull();
-    std::this_thread::sleep_for(kLockPollInterval);
-  }
-  return file;
+  Result<FileLock> lock = FileLock::take(path, "pull", [&] { return progress.update(what, 0, 0, "bytes"); });
+  if (!lock && lock.error().code == ErrorCode::kCancelled) return cancelled_pull();
+  return lock;
 }
 
 std::vector<PullMember> members_of(const PullRecipe& recipe, uint32_t package) {
@@ -243,7 +236,7 @@ Result<std::string> pull_recipe(const PullRecipe& recipe, const fs::path& models
   const fs::path staging = models / fmt::format(".{}.pull", entry.alias);
   fs::create_directories(models, error);
   if (error) return errno_error(error.value(), "pull", "create", models);
-  ACC_TRY(const FileHandle lock, lock_pull(models / fmt::format(".{}.lock", entry.alias), entry.alias, progress));
+  ACC_TRY(const FileLock lock, lock_pull(models / fmt::format(".{}.lock", entry.alias), entry.alias, progress));
 
   const InstallState state = installed_state(entry, folder);  // another pull may just have ended
   if (state == InstallState::kWhole) return opened;

@@ -1,9 +1,6 @@
 #include "accelerate/engine/records.h"
 
-#include <fcntl.h>
 #include <sqlite3.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
@@ -14,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "accelerate/base/file.h"
+#include "accelerate/base/file_lock.h"
 #include "accelerate/base/json.h"
 #include "accelerate/base/log.h"
 #include "accelerate/base/paths.h"
@@ -158,10 +156,7 @@ Result<Connection> open_any(const fs::path& path, std::vector<std::string>& noti
 // Of several processes that find the file corrupt, one renames it; the others find a good one behind the lock.
 Result<Connection> set_aside_and_open(const fs::path& path, const Error& why, std::vector<std::string>& notices) {
   const fs::path lock_path = path.string() + ".lock";
-  const int lock = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (lock < 0) return errno_error(errno, "records", "locking", lock_path);
-  const std::unique_ptr<const int, void (*)(const int*)> unlock(&lock, [](const int* fd) { ::close(*fd); });
-  if (::flock(lock, LOCK_EX) != 0) return errno_error(errno, "records", "locking", lock_path);
+  ACC_TRY(const FileLock lock, FileLock::take(lock_path, "records"));
   if (Result<Connection> again = open_any(path, notices); again || again.error().code != ErrorCode::kDataLoss) return again;
   fs::path aside = fmt::format("{}.corrupt-{}", path.string(), now_unix_s());
   for (int n = 1; fs::exists(aside) && n < 100; ++n) aside = fmt::format("{}.corrupt-{}-{}", path.string(), now_unix_s(), n);

@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include "accelerate/base/paths.h"
-#include "accelerate/core/graph.h"
 #include "accelerate/engine/compile_wire.h"
 #include "accelerate/formats/open.h"
 #include "accelerate/models/families.h"
@@ -45,8 +44,7 @@ Result<Compiled> compile_order(const WireMessage& request, const std::vector<Bac
     return Error{ErrorCode::kFailedPrecondition, fmt::format("[worker] '{}' changed while it was loaded: {} bytes of weights, then {}", order.model,
                                                              order.weight_bytes, model->weight_bytes())};
   }
-  ACC_TRY(Graph graph, build_graph(*model));
-  model->graph = std::make_shared<const Graph>(std::move(graph));
+  ACC_TRY_VOID(add_graph(*model));
   ACC_TRY(const Device device, find_device(*backend, order.device));
   return backend->compile(std::move(model), device, order.options, progress);
 }

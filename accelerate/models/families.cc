@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "accelerate/base/log.h"
 #include "accelerate/models/builder.h"
 #include "accelerate/models/family_list.h"
 
@@ -40,6 +41,14 @@ Result<Graph> build_graph(const Model& model, GraphNotes* notes) {
                                                         known_architectures(), shown(architecture))};
   }
   return family->build(model, notes);
+}
+
+Result<void> add_graph(Model& model) {
+  GraphNotes notes;
+  ACC_TRY(Graph graph, build_graph(model, &notes));
+  for (const std::string& ignored : notes.ignored) log_info("left out: " + ignored);
+  model.graph = std::make_shared<const Graph>(std::move(graph));
+  return {};
 }
 
 std::string family_of(const std::string& architecture) {

@@ -38,6 +38,9 @@ struct GraphNotes {
 /// missing. `notes` may be null.
 Result<Graph> build_graph(const Model& model, GraphNotes* notes = nullptr);
 
+/// The same into model.graph; what is left out goes to the log.
+Result<void> add_graph(Model& model);
+
 /// The family that serves `architecture` ("llama" for "mistral"), or empty.
 std::string family_of(const std::string& architecture);
 

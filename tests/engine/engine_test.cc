@@ -223,6 +223,15 @@ TEST(Engine, OneOfManyWhoOpenTheSameNameWins) {
   EXPECT_EQ(fake.engine->endpoints().size(), 1u);
 }
 
+TEST(Engine, ComparingTakesTheBackendThatComputesReferences) {
+  FakeEngine fake;
+  const std::string model = fixture_path("llama_f32.gguf").string();
+  const auto compared = fake.engine->compare(model, model, no_progress(), {});
+  ASSERT_FALSE(compared);
+  EXPECT_EQ(compared.error().code, ErrorCode::kUnavailable);
+  EXPECT_THAT(compared.error().message, ::testing::HasSubstr("'cpu'"));
+}
+
 TEST(Engine, DescribesWithoutLoading) {
   FakeEngine fake;
   fake.backend->make = [](const CompileOptions&, Progress&) -> Result<std::unique_ptr<Program>> {

@@ -222,6 +222,16 @@ TEST_F(GateOfALoad, QuantizedWeightsPassAndFaultsBehindThemDoNot) {
   }
 }
 
+TEST_F(GateOfALoad, AWorkersWeightsAreJudgedAsTheBackendsOwn) {
+  model_ = fixture_model("llama_hf_f32");
+  ParityRequest isolated = request();
+  isolated.target = "cpu-isolated@cpu:0";
+  isolated.compile = {.quantization = "Q4_0", .slots = 4};
+  ParityGate gate(isolated);
+  ASSERT_TRUE(gate.prepare(no_progress()));
+  EXPECT_FALSE(gate.check(*compile(wrong_scale(*model_).model, isolated.compile), no_progress())) << "the bounds of 4 bits alone let it through";
+}
+
 TEST_F(GateOfALoad, WeightsThatAreRuinedAreRefusedBeforeTheLoad) {
   struct Ruining final : Backend {  // the "quantized" weights are another model's
     std::shared_ptr<const Model> other = fixture_model("llama_bf16.gguf");

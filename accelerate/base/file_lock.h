@@ -1,0 +1,31 @@
+// FileLock - one process at a time: an exclusive flock(2) on a file, which is created where it is missing and stays.
+//
+//   ACC_TRY(const FileLock lock, FileLock::take(path, "pull", [&] { return progress.update("waiting for another pull", 0, 0, "bytes"); }));
+//
+// Let go on destruction, and by the system when the process dies. Movable. Between threads of one process, too: each take()
+// opens the file anew.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string_view>
+
+#include "accelerate/base/result.h"
+
+namespace accelerate {
+
+class FileLock {
+ public:
+  /// `keep_waiting` is asked about every 100 ms while somebody else has it (empty = wait for ever); false = cancelled. Errors
+  /// name the path and begin with [where].
+  static Result<FileLock> take(const std::filesystem::path& path, std::string_view where, const std::function<bool()>& keep_waiting = {});
+  ~FileLock();
+  FileLock(FileLock&& other) noexcept;
+  FileLock& operator=(FileLock&&) = delete;
+
+ private:
+  explicit FileLock(int descriptor) : descriptor_(descriptor) {}
+  int descriptor_;
+};
+
+}  // namespace accelerate
