@@ -213,6 +213,7 @@ Result<Compiled> load_remote(std::unique_ptr<Worker> worker, WireMessage load, P
     return {};
   };
   ACC_TRY(const WireMessage answer, loaded.link->call(std::move(load), {.control = {.deadline = {}, .stop = &stop}, .limit = {}, .on_message = on_progress}));
+  if (stop) return Error{ErrorCode::kCancelled, "[wire] the load was stopped; the worker had finished it and ends"};
   ACC_TRY(loaded.memory_bytes, answer.number("memory_bytes"));
   ACC_TRY(loaded.notes, answer.texts("notes"));
   ACC_TRY(std::vector<std::string> report, answer.texts("report"));

@@ -198,5 +198,17 @@ TEST(RemoteProgram, ProgressIsSeenAndCanStop) {
   EXPECT_GE(progress.seen, 1);
 }
 
+TEST(RemoteProgram, AWorkerTooQuickForTheStopLoadsNothing) {
+  struct Stopping final : Progress {
+    bool update(std::string_view, uint64_t, uint64_t, std::string_view) override { return false; }
+  } progress;
+  const auto compiled = load_remote(ThreadWorker::serving([](const WireMessage&, Progress& inner) -> Result<Compiled> {
+                                      inner.update("tensors", 10, 10, "tensors");
+                                      return Compiled{std::make_unique<CountingDecoder>(), {}, {}};
+                                    }, true, CountingDecoder::kVocabulary * sizeof(float)), WireMessage("load"), progress);
+  ASSERT_FALSE(compiled);
+  EXPECT_EQ(compiled.error().code, ErrorCode::kCancelled);
+}
+
 }  // namespace
 }  // namespace accelerate
