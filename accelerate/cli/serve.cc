@@ -1,5 +1,6 @@
 #include "accelerate/serve/server.h"
 
+#include <algorithm>
 #include <thread>
 
 #include <CLI/CLI.hpp>
@@ -7,6 +8,7 @@
 
 #include "accelerate/base/json.h"
 #include "accelerate/cli/engine_flags.h"
+#include "accelerate/cli/progress.h"
 #include "accelerate/cli/serve_flags.h"
 #include "accelerate/cli/signals.h"
 #include "accelerate/cli/verb.h"
@@ -42,21 +44,10 @@ class ServeVerb : public Verb {
   Result<void> run(Console& console) override {
     ACC_TRY(const ServeOptions options, serve_options(console, serve_flags_));
     ACC_TRY(const std::unique_ptr<Engine> engine, make_engine(flags_));
-    Server server(*engine, options);
+    ModelRoster roster(*engine, {.idle_unload = std::chrono::seconds(serve_flags_.idle_unload_seconds), .evict = serve_flags_.on_demand});
+    Server server(models_of(roster), options);
     ACC_TRY_VOID(server.prepare());
-    for (const std::string& argument : models_) {
-      const ServedModel model = split_name(argument);
-      ACC_TRY(const std::shared_ptr<Endpoint> endpoint, open_endpoint(console, *engine, model.word, model.name, flags_));
-      const EndpointInfo& info = endpoint->info();
-      if (info.kind == ProgramKind::kText) {
-        console.say(fmt::format("{}: {}, reached in {:.0f} ms", info.name, info.target, info.load_ms));
-      } else {
-        console.say(fmt::format("{}: {} {} on {}, {} tokens of context, {} of memory, loaded in {:.0f} ms", info.name, info.family,
-                                info.quantization, info.target, info.context, format_bytes(info.memory_bytes), info.load_ms));
-      }
-      for (const std::string& note : info.notes) console.note(fmt::format("{}: {}", info.name, note));
-      if (signals_received() > 0) return Error{ErrorCode::kCancelled, "[serve] stopped by a signal before it listened"};
-    }
+    ACC_TRY_VOID(add_models(console, roster));
     ACC_TRY_VOID(server.start());
     exit_at_signal(3);  // the second one cuts answers off
     console.say(fmt::format("listening on {}", server.url()));
@@ -67,6 +58,48 @@ class ServeVerb : public Verb {
   }
 
  private:
+  // All names are known before the first is loaded.
+  Result<void> add_models(Console& console, ModelRoster& roster) {
+    ACC_TRY(const OpenOptions open, open_options(flags_));
+    std::vector<std::string> names, unknown = serve_flags_.pinned;
+    for (const std::string& argument : models_) {
+      const ServedModel model = split_name(argument);
+      ACC_TRY_VOID(ensure_pulled(console, model.word, flags_));
+      ACC_TRY(names.emplace_back(), roster.add({.name = model.name, .word = model.word, .open = open}));
+      if (std::erase(unknown, names.back()) > 0) ACC_TRY_VOID(roster.pin(names.back(), true));
+    }
+    if (!unknown.empty()) return Error{ErrorCode::kInvalidArgument, fmt::format("[serve] --pin takes names of models that are served; got '{}'; try {}", unknown.front(), names.front())};
+    for (const std::string& name : names) {
+      const bool pinned = std::find(serve_flags_.pinned.begin(), serve_flags_.pinned.end(), name) != serve_flags_.pinned.end();
+      if (serve_flags_.on_demand && !pinned) {
+        console.say(fmt::format("{}: loaded when it is asked for", name));
+        continue;
+      }
+      ProgressLine progress(console);
+      ACC_TRY_VOID(roster.load(name, progress));
+      if (const std::shared_ptr<Endpoint> endpoint = loaded(roster, name)) say_loaded(console, endpoint->info());
+      if (signals_received() > 0) return Error{ErrorCode::kCancelled, "[serve] stopped by a signal before it listened"};
+    }
+    return {};
+  }
+
+  static std::shared_ptr<Endpoint> loaded(const ModelRoster& roster, const std::string& name) {
+    for (const RosterStatus& status : roster.list()) {
+      if (status.name == name) return status.endpoint;
+    }
+    return nullptr;
+  }
+
+  static void say_loaded(Console& console, const EndpointInfo& info) {
+    if (info.kind == ProgramKind::kText) {
+      console.say(fmt::format("{}: {}, reached in {:.0f} ms", info.name, info.target, info.load_ms));
+    } else {
+      console.say(fmt::format("{}: {} {} on {}, {} tokens of context, {} of memory, loaded in {:.0f} ms", info.name, info.family,
+                              info.quantization, info.target, info.context, format_bytes(info.memory_bytes), info.load_ms));
+    }
+    for (const std::string& note : info.notes) console.note(fmt::format("{}: {}", info.name, note));
+  }
+
   std::vector<std::string> models_;
   ServeFlags serve_flags_;
   EngineFlags flags_;

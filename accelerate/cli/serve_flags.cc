@@ -55,11 +55,20 @@ void add_limit_flags(CLI::App& app, ServeFlags& flags) {
   add_seconds(app, "--drain-seconds", flags.drain_seconds, 0, "Time for running answers after SIGTERM; a second signal ends them");
 }
 
+void add_residency_flags(CLI::App& app, ServeFlags& flags) {
+  app.add_flag("--on-demand", flags.on_demand,
+               "Load a model when it is asked for, not at the start; where memory lacks, unload those not used for longest");
+  app.add_option("--idle-unload", flags.idle_unload_seconds, "Unload a model not used for so long; the next request loads it again; default: never")
+      ->check(CLI::Range(uint32_t{1}, kSecondsMax))->type_name("SECONDS");
+  app.add_option("--pin", flags.pinned, "Model that is loaded at the start and stays, by its name; may repeat")->allow_extra_args(false)->type_name("NAME");
+}
+
 }  // namespace
 
 void add_serve_flags(CLI::App& app, ServeFlags& flags) {
   add_access_flags(app, flags);
   add_limit_flags(app, flags);
+  add_residency_flags(app, flags);
 }
 
 Result<ServeOptions> serve_options(Console& console, ServeFlags& flags) {

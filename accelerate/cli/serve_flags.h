@@ -24,6 +24,9 @@ struct ServeFlags {
   std::string api_key_file, tls_cert, tls_key;
   uint32_t header_seconds = 10, body_seconds = 60, idle_seconds = 75, write_seconds = 30;
   uint32_t drain_seconds = 8;  // `docker stop` kills after 10
+  bool on_demand = false;
+  uint32_t idle_unload_seconds = 0;
+  std::vector<std::string> pinned;  // names
 };
 void add_serve_flags(CLI::App& app, ServeFlags& flags);
 

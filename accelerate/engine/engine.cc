@@ -316,6 +316,11 @@ Result<void> Engine::close(const std::string& name) {
   return {};
 }
 
+Result<std::string> Engine::name_of(const std::string& word, const OpenOptions& options) const {
+  ACC_TRY(OpenedModel opened, open_files(word, options));
+  return std::move(opened.name);
+}
+
 Result<ModelDescription> Engine::describe(const std::string& word, const OpenOptions& options) const {
   ACC_TRY(const OpenedModel opened, open_files(word, options));
   Model& model = *opened.model;

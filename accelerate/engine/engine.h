@@ -107,6 +107,8 @@ class Engine {
   /// Forgets the endpoint and closes it; its memory goes when the last holder lets go.
   Result<void> close(const std::string& name);
 
+  /// What open() would call it. Reads the files' heads.
+  Result<std::string> name_of(const std::string& model, const OpenOptions& options) const;
   Result<ModelDescription> describe(const std::string& model, const OpenOptions& options) const;
   /// Every Target that could serve `model`, best first, by the records of this machine; nothing is loaded. Looks for the
   /// engines that no backend serves, too. invalid_argument for constraints that are none.

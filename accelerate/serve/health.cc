@@ -132,8 +132,15 @@ HealthReport HealthMonitor::report() {
     return std::none_of(patients.begin(), patients.end(), [](const auto& entry) { return entry.second->checking; });
   });
   bool failing = false;
-  bool starting = endpoints.empty();
   Json models = Json::array();
+  for (const RosterStatus& status : models_.roster()) {  // those that a request would load
+    if (status.endpoint) continue;
+    Json entry = {{"id", status.name}, {"status", model_state_name(status.state)}};
+    if (!status.error.empty()) entry["error"] = status.error;
+    failing |= status.state == ModelState::kFailed;
+    models.push_back(std::move(entry));
+  }
+  bool starting = endpoints.empty() && models.empty();
   for (const auto& endpoint : endpoints) {
     Patient& patient = *patients[endpoint->info().name];
     const EndpointStats stats = endpoint->stats();

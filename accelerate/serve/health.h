@@ -31,7 +31,8 @@ class HealthMonitor {
  public:
   explicit HealthMonitor(ModelSource models, HealthOptions options = {});
   ~HealthMonitor();
-  /// "ok" (200), "starting" (503: no model yet, or no canary has answered yet) or "failing" (503), and an entry a model.
+  /// "ok" (200), "starting" (503: no model yet, or no canary has answered yet) or "failing" (503: a canary or the last load), and
+  /// an entry a model. One that a request would load is well.
   HealthReport report();
 
  private:

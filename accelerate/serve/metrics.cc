@@ -167,6 +167,17 @@ void write_models(Page& page, const std::vector<Snapshot>& models) {
   }
 }
 
+void write_roster(Page& page, std::span<const RosterStatus> roster) {
+  page.family("model_loaded", kGauge, "1 while a model that is served is loaded, else 0.");
+  for (const RosterStatus& status : roster) page.sample({{"model", status.name}}, status.state == ModelState::kLoaded ? 1 : 0);
+  page.family("model_loads_total", kCounter, "Times a model was loaded.");
+  for (const RosterStatus& status : roster) page.sample({{"model", status.name}}, static_cast<double>(status.loads));
+  page.family("model_unloads_total", kCounter, "Times a model was unloaded: asked for, idle, or for another one's memory.");
+  for (const RosterStatus& status : roster) {
+    for (const auto& [cause, count] : status.unloads) page.sample({{"model", status.name}, {"reason", std::string(unload_cause_name(cause))}}, static_cast<double>(count));
+  }
+}
+
 }  // namespace
 
 void Metrics::count(const AccessRecord& record) {
@@ -176,7 +187,7 @@ void Metrics::count(const AccessRecord& record) {
   durations_s_.try_emplace(route, kLatencyBounds_s).first->second.observe(record.duration_ms / 1000);
 }
 
-std::string Metrics::text(const std::vector<std::shared_ptr<Endpoint>>& endpoints) const {
+std::string Metrics::text(const std::vector<std::shared_ptr<Endpoint>>& endpoints, std::span<const RosterStatus> roster) const {
   std::vector<Snapshot> models;
   for (const auto& endpoint : endpoints) models.push_back({endpoint->info(), endpoint->stats(), endpoint->memory_bytes()});
   Page page;
@@ -192,6 +203,7 @@ std::string Metrics::text(const std::vector<std::shared_ptr<Endpoint>>& endpoint
     for (const auto& [route, histogram] : durations_s_) page.histogram({{"route", route}}, histogram);
   }
   write_models(page, models);
+  if (!roster.empty()) write_roster(page, roster);
   return page.take();
 }
 

@@ -208,15 +208,14 @@ bool Responder::begin_events(std::string_view target) const {
 Parsed<std::shared_ptr<Endpoint>> OpenAiDoor::find(const std::string& name) const { return find_model(models_, name); }
 
 void OpenAiDoor::list_models(const Responder& to) const {
-  std::vector<EndpointInfo> infos;
-  for (const auto& endpoint : models_.list()) infos.push_back(endpoint->info());
-  to.json(model_list_json(infos));
+  to.json(model_list_json(served_models(models_)));
 }
 
 void OpenAiDoor::show_model(std::string_view name, const Responder& to) const {
-  Parsed<std::shared_ptr<Endpoint>> endpoint = find(std::string(name));
-  if (!endpoint.ok()) to.fail(endpoint.error());
-  else to.json(model_json((*endpoint)->info()));
+  for (const ListedModel& model : served_models(models_)) {
+    if (model.name == name) return void(to.json(model_json(model)));
+  }
+  to.fail(no_such_model(models_, name));
 }
 
 void OpenAiDoor::chat(std::string_view body, const Responder& to) const {

@@ -81,8 +81,10 @@ Json delta_json(const ToolCallDelta& delta) {
   return out;
 }
 
-Json model_object(const EndpointInfo& info) {
-  return {{"id", info.name}, {"object", "model"}, {"created", info.created_unix_s}, {"owned_by", "ipfs-accelerate"}};
+Json model_object(const ListedModel& model) {
+  Json out = {{"id", model.name}, {"object", "model"}, {"created", model.created_unix_s}, {"owned_by", "ipfs-accelerate"}};
+  if (!model.status.empty()) out["status"] = model.status;
+  return out;
 }
 
 }  // namespace
@@ -194,11 +196,11 @@ std::string embeddings_json(const EmbedReply& reply, std::string_view model, boo
   return out;
 }
 
-std::string model_json(const EndpointInfo& info) { return dump_json(model_object(info)); }
+std::string model_json(const ListedModel& model) { return dump_json(model_object(model)); }
 
-std::string model_list_json(std::span<const EndpointInfo> infos) {
+std::string model_list_json(std::span<const ListedModel> models) {
   Json data = Json::array();
-  for (const EndpointInfo& info : infos) data.push_back(model_object(info));
+  for (const ListedModel& model : models) data.push_back(model_object(model));
   return dump_json({{"object", "list"}, {"data", std::move(data)}});
 }
 

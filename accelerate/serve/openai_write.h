@@ -73,8 +73,14 @@ std::string usage_chunk_json(const ReplyHead& head, std::string_view object, con
 /// Values in full float32 precision as numbers, or as base64 of little-endian bytes.
 std::string embeddings_json(const EmbedReply& reply, std::string_view model, bool base64);
 
-std::string model_json(const EndpointInfo& info);
-std::string model_list_json(std::span<const EndpointInfo> infos);
+/// A model as GET /v1/models shows it.
+struct ListedModel {
+  std::string name;
+  int64_t created_unix_s = 0;
+  std::string status;  // "unloaded", "loaded" ... (engine/model_roster.h) where models come and go; else empty
+};
+std::string model_json(const ListedModel& model);
+std::string model_list_json(std::span<const ListedModel> models);
 
 /// "data: ...\n\n". `json` has no line breaks.
 std::string sse_event(std::string_view json);

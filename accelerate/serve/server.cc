@@ -69,6 +69,26 @@ std::string_view route_name(const RouteEntry& entry) { return entry.route == Rou
 
 }  // namespace
 
+ModelSource models_of(Engine& engine) {
+  return {.find = [&engine](const std::string& name) -> Result<std::shared_ptr<Endpoint>> {
+            if (std::shared_ptr<Endpoint> endpoint = engine.find(name)) return endpoint;
+            return Error{ErrorCode::kNotFound, fmt::format("[serve] a model that is open is asked for by its name; got '{}'", name)};
+          },
+          .list = [&engine] { return engine.endpoints(); }};
+}
+
+ModelSource models_of(ModelRoster& roster) {
+  return {.find = [&roster](const std::string& name) { return roster.acquire(name); },
+          .list = [&roster] {
+            std::vector<std::shared_ptr<Endpoint>> loaded;
+            for (RosterStatus& status : roster.list()) {
+              if (status.endpoint) loaded.push_back(std::move(status.endpoint));
+            }
+            return loaded;
+          },
+          .roster = [&roster] { return roster.list(); }};
+}
+
 struct Server::State {
   State(ModelSource source, ServeOptions given)
       : models(std::move(source)), options(std::move(given)), door(models), client_limit(options.requests_per_key), health(std::in_place, models) {}
@@ -185,7 +205,7 @@ void Server::State::answer(const RouteEntry& entry, const HttpRequest& request, 
     }
     case Route::kMetrics:
       to.writer.send(200, {{"content-type", std::string(kMetricsContentType)}, {"cache-control", "no-store"}, {"x-request-id", to.request_id}},
-                     metrics.text(models.list()));
+                     metrics.text(models.list(), models.roster()));
       return;
     case Route::kHealth: {
       const HealthReport report = health->report();

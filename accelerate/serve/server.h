@@ -27,6 +27,7 @@
 #include "accelerate/base/result.h"
 #include "accelerate/engine/endpoint.h"
 #include "accelerate/engine/engine.h"
+#include "accelerate/engine/model_roster.h"
 #include "accelerate/net/http_server.h"
 #include "accelerate/serve/api_keys.h"
 
@@ -47,19 +48,20 @@ struct ServeOptions {
   std::string access_log;                 // see AccessLog::open
 };
 
-/// Where the doors find models. Both functions are thread-safe.
+/// Where the doors find models. All functions are thread-safe.
 struct ModelSource {
-  std::function<std::shared_ptr<Endpoint>(const std::string& name)> find;  // null = no such model
-  std::function<std::vector<std::shared_ptr<Endpoint>>()> list;
+  std::function<Result<std::shared_ptr<Endpoint>>(const std::string& name)> find;  // loaded where it has to be; not_found = no such model
+  std::function<std::vector<std::shared_ptr<Endpoint>>()> list;                     // those that are loaded
+  std::function<std::vector<RosterStatus>()> roster = [] { return std::vector<RosterStatus>(); };  // those that come and go, loaded or not
 };
+/// The models of an engine that are open, or those of a roster.
+ModelSource models_of(Engine& engine);
+ModelSource models_of(ModelRoster& roster);
 
 class Server {
  public:
   Server(ModelSource models, ServeOptions options);
-  Server(Engine& engine, ServeOptions options)
-      : Server(ModelSource{.find = [&engine](const std::string& name) { return engine.find(name); },
-                           .list = [&engine] { return engine.endpoints(); }},
-               std::move(options)) {}
+  Server(Engine& engine, ServeOptions options) : Server(models_of(engine), std::move(options)) {}
   /// stop() without grace.
   ~Server();
 

@@ -16,12 +16,14 @@ class CountingDecoder final : public DecoderProgram {
   std::function<uint32_t(std::span<const uint32_t> held)> next_token;  // empty: the last one and 1
   DecoderLimits limits_value{.slots_max = 4, .context_max = 512, .batch_tokens_max = 64, .truncate_exact = true, .fork = ForkKind::kNone};
   uint64_t kv_tokens = 1 << 20;
+  uint64_t memory_value = 0;
+  std::shared_ptr<void> lifetime;        // of the test, ends with the program
   std::optional<Error> step_error;       // returned by every step
   std::optional<Error> late_error;       // the same, after the rows were given
   std::chrono::microseconds step_time{0};
   std::atomic<uint64_t> steps{0}, tokens_computed{0}, batched_max{0};
 
-  uint64_t memory_bytes() const override { return 0; }
+  uint64_t memory_bytes() const override { return memory_value; }
   uint32_t vocabulary() const override { return vocabulary_value; }
   DecoderLimits limits() const override { return limits_value; }
   Capacity capacity() const override {

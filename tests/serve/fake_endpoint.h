@@ -250,11 +250,11 @@ class FakeEndpoint final : public Endpoint {
 /// Fixed endpoints as a ModelSource.
 inline ModelSource source_of(std::vector<std::shared_ptr<Endpoint>> endpoints) {
   return {.find =
-              [endpoints](const std::string& name) -> std::shared_ptr<Endpoint> {
+              [endpoints](const std::string& name) -> Result<std::shared_ptr<Endpoint>> {
                 for (const auto& endpoint : endpoints) {
                   if (endpoint->info().name == name) return endpoint;
                 }
-                return nullptr;
+                return Error{ErrorCode::kNotFound, "[fake] no such model"};
               },
           .list = [endpoints] { return endpoints; }};
 }

@@ -82,6 +82,18 @@ TEST(Health, StartingWithoutModelsOrBeforeTheFirstAnswer) {
   EXPECT_EQ(slow->canaries, 1) << "one canary at a time";
 }
 
+TEST(Health, OneThatARequestWouldLoadIsWell) {
+  ModelSource models = source_of({});
+  std::vector<RosterStatus> roster = {{.name = "a", .state = ModelState::kUnloaded}};
+  models.roster = [&] { return roster; };
+  HealthMonitor monitor(models);
+  EXPECT_EQ(monitor.report().http_status, 200);
+  EXPECT_EQ(read(monitor.report())["models"][0]["status"], "unloaded");
+  roster[0] = {.name = "a", .state = ModelState::kFailed, .error = "no memory"};
+  EXPECT_EQ(monitor.report().http_status, 503);
+  EXPECT_EQ(read(monitor.report())["models"][0]["error"], "no memory");
+}
+
 TEST(Health, AStuckModelFailsUnlessItMoves) {
   const auto stuck = std::make_shared<FakeEndpoint>("stuck");
   HealthMonitor monitor(source_of({stuck}), {.canary_age = 0ms, .canary_wait = 5ms, .stall = 150ms, .close_wait = 5000ms});

@@ -72,6 +72,16 @@ TEST(Metrics, SayWhatEndpointsSay) {
   EXPECT_FALSE(value_of(page, R"(kv_tokens_max{model="embed"})")) << "an encoder has none";
 }
 
+TEST(Metrics, SayWhichModelsComeAndGo) {
+  const RosterStatus roster[] = {{.name = "a", .state = ModelState::kLoaded, .loads = 2, .unloads = {{UnloadCause::kIdle, 1}}}, {.name = "b"}};
+  const std::string page = Metrics().text({}, roster);
+  EXPECT_EQ(value_of(page, R"(model_loaded{model="a"})"), "1");
+  EXPECT_EQ(value_of(page, R"(model_loaded{model="b"})"), "0");
+  EXPECT_EQ(value_of(page, R"(model_loads_total{model="a"})"), "2");
+  EXPECT_EQ(value_of(page, R"(model_unloads_total{model="a",reason="idle"})"), "1");
+  EXPECT_EQ(Metrics().text({}).find("model_loads_total"), std::string::npos);
+}
+
 TEST(Metrics, SayHowTargetsFare) {
   const auto chat = model("chat", ProgramKind::kDecoder);
   chat->stats_value.answers_moved = 3;

@@ -169,17 +169,18 @@ TEST(OpenAiWrite, NoVectorsIsAnEmptyList) {
 }
 
 TEST(OpenAiWrite, Models) {
-  EndpointInfo info;
-  info.name = "smollm2";
-  info.created_unix_s = 1700000000;
-  const Json model = read(model_json(info));
+  const ListedModel listed{.name = "smollm2", .created_unix_s = 1700000000, .status = ""};
+  const Json model = read(model_json(listed));
   EXPECT_EQ(model["id"], "smollm2");
   EXPECT_EQ(model["object"], "model");
   EXPECT_EQ(model["created"], 1700000000);
   EXPECT_EQ(model["owned_by"], "ipfs-accelerate");
-  const Json list = read(model_list_json({&info, 1}));
+  EXPECT_FALSE(model.contains("status"));
+  const ListedModel both[] = {listed, {.name = "b", .created_unix_s = 1, .status = "unloaded"}};
+  const Json list = read(model_list_json(both));
   EXPECT_EQ(list["object"], "list");
   EXPECT_EQ(list["data"][0]["id"], "smollm2");
+  EXPECT_EQ(list["data"][1]["status"], "unloaded");
 }
 
 TEST(OpenAiWrite, ACommentIsOneLine) {
