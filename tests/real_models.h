@@ -12,6 +12,7 @@ namespace accelerate::testing {
 
 inline constexpr const char* kSmolLM2File = "smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
 inline constexpr const char* kGemma3File = "gemma3/gemma-3-270m-q4_k_m.gguf";
+inline constexpr const char* kMiniLMFolder = "minilm";
 inline constexpr const char* kQwen3Folder = "qwen3";
 
 /// The file or folder of that name, there or not.
