@@ -12,6 +12,7 @@
 #include "accelerate/base/cpu.h"
 #include "accelerate/base/file.h"
 #include "accelerate/base/log.h"
+#include "accelerate/core/quantization.h"
 #include "accelerate/engine/bench_round.h"
 #include "accelerate/engine/fingerprint.h"
 #include "accelerate/engine/hardware.h"
@@ -44,7 +45,8 @@ Result<BenchTarget> target_of(std::string_view word, const OpenOptions& base) {
   for (; next < parts.size(); ++next) {
     if (parts[next] == "exact") target.open.compile.precision = Precision::kExact;
     else if (parts[next] == "deterministic") target.open.compile.deterministic = true;
-    else return Error{ErrorCode::kInvalidArgument, fmt::format("[bench] a target is HARDWARE or BACKEND@DEVICE:N, with :exact or :deterministic; got '{}'", word)};
+    else if (quantization_from_name(parts[next])) target.open.compile.quantization = std::string(parts[next]);
+    else return Error{ErrorCode::kInvalidArgument, fmt::format("[bench] a target is HARDWARE or BACKEND@DEVICE:N, with :exact, :deterministic or a quantization; got '{}'", word)};
   }
   return target;
 }

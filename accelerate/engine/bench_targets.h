@@ -25,7 +25,8 @@ struct BenchTarget {
 };
 inline constexpr size_t kBenchTargetsMax = 32;
 
-/// "HARDWARE[:MODE]..." separated by commas; modes: exact, deterministic. "all": every hardware name that is available here,
+/// "HARDWARE[:MODE]..." separated by commas; modes: exact, deterministic, or a quantization as
+/// core/quantization.h names it. "all": every hardware name that is available here,
 /// in each mode. invalid_argument for anything else. `base` gives everything that the words do not say.
 Result<std::vector<BenchTarget>> bench_targets(std::string_view words, const OpenOptions& base, const Engine& engine);
 

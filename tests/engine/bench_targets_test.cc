@@ -30,8 +30,9 @@ class BenchTargets : public ::testing::Test {
 };
 
 TEST_F(BenchTargets, WordsAreHardwareAndModes) {
-  const auto made = targets("cpu,cpu:exact,cpu@cpu:0:deterministic");
-  ASSERT_THAT(made, SizeIs(3));
+  const auto made = targets("cpu,cpu:exact,cpu@cpu:0:deterministic,cpu:int8");
+  ASSERT_THAT(made, SizeIs(4));
+  EXPECT_EQ(made[3].open.compile.quantization, "int8");
   EXPECT_EQ(made[1].open.compile.precision, Precision::kExact);
   EXPECT_EQ(made[2].open.hardware, "cpu@cpu:0");
   EXPECT_TRUE(made[2].open.compile.deterministic);
