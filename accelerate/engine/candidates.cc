@@ -26,13 +26,13 @@ Result<void> judge(const FiniteSink& sink) {
   return Error{ErrorCode::kInternal, fmt::format("[engine] the first token of a new program gives numbers; got {}", sink.rows == 0 ? "nothing" : "NaN or infinity")};
 }
 
-Result<void> step_once(DecoderProgram& program) {
+Result<void> step_once(DecoderProgram& program, const StepControl& control) {
   ACC_TRY(const Slot slot, program.open());
   const uint32_t token = 0;
   const SlotInput input{.slot = slot, .tokens = {&token, 1}, .want = Want::kLast, .top_k = 0};
   SlotStatus status;
   FiniteSink sink;
-  const Result<void> stepped = program.step({&input, 1}, {&status, 1}, sink, {});
+  const Result<void> stepped = program.step({&input, 1}, {&status, 1}, sink, control);
   program.close(slot);
   if (!stepped) return stepped.error();
   if (status.error) return *status.error;
@@ -55,14 +55,14 @@ bool blames_target(ErrorCode code) {
 
 bool may_pass(ErrorCode code) { return blames_target(code) || code == ErrorCode::kResourceExhausted || code == ErrorCode::kCancelled; }
 
-Result<void> run_canary(Program& program) {
-  if (program.kind() == ProgramKind::kDecoder) return step_once(static_cast<DecoderProgram&>(program));
+Result<void> run_canary(Program& program, const StepControl& control) {
+  if (program.kind() == ProgramKind::kDecoder) return step_once(static_cast<DecoderProgram&>(program), control);
   if (program.kind() != ProgramKind::kEncoder) return {};
   const uint32_t token = 0;
   const EncoderInput input(TokenSpan(&token, 1));
   FiniteSink sink;
   auto& encoder = static_cast<EncoderProgram&>(program);
-  ACC_TRY_VOID(encoder.encode({&input, 1}, encoder.limits().width > 0 ? EncodeOutput::kPooled : EncodeOutput::kHead, sink, {}));
+  ACC_TRY_VOID(encoder.encode({&input, 1}, encoder.limits().width > 0 ? EncodeOutput::kPooled : EncodeOutput::kHead, sink, control));
   return judge(sink);
 }
 

@@ -49,7 +49,8 @@ inline constexpr uint32_t kShrunkContextMin = 512;  // less is of no use to anyb
 Result<StartedProgram> start_candidate(const Candidate& candidate, const StartRequest& request, const ShrinkOptions& shrink);
 
 /// One token through a decoder, one through an encoder: a path from the call to finite numbers and back.
-Result<void> run_canary(Program& program);
+/// `control` bounds it: a driver may hang at the first step, too.
+Result<void> run_canary(Program& program, const StepControl& control);
 
 /// Whether an error says something about the Target and not about the request: then another one may do better.
 bool blames_target(ErrorCode code);

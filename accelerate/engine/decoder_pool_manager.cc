@@ -23,7 +23,8 @@ class StartProgress final : public Progress {
   const std::chrono::steady_clock::time_point deadline_;
 };
 
-Result<StartedProgram> start_and_try(const Candidate& candidate, const StartRequest& request, const ShrinkOptions& shrink, uint32_t vocabulary) {
+Result<StartedProgram> start_and_try(const Candidate& candidate, const StartRequest& request, const ShrinkOptions& shrink, uint32_t vocabulary, std::chrono::milliseconds step_max,
+                                     const std::atomic<bool>& closing) {
   ACC_TRY(StartedProgram started, start_candidate(candidate, request, shrink));
   if (started.program->kind() != ProgramKind::kDecoder) {
     return Error{ErrorCode::kFailedPrecondition, fmt::format("[engine] an answer goes on with a decoder; {} made another kind of program", candidate.target)};
@@ -32,7 +33,7 @@ Result<StartedProgram> start_and_try(const Candidate& candidate, const StartRequ
   if (own != vocabulary) {
     return Error{ErrorCode::kFailedPrecondition, fmt::format("[engine] an answer goes on with the same {} tokens; {} has {}", vocabulary, candidate.target, own)};
   }
-  ACC_TRY_VOID(run_canary(*started.program));
+  ACC_TRY_VOID(run_canary(*started.program, {.deadline = std::chrono::steady_clock::now() + step_max, .stop = &closing}));
   return started;
 }
 
@@ -119,7 +120,7 @@ void DecoderPool::start(size_t index, Lock& lock) {
   log_info(fmt::format("{}: {} is started, attempt {}", name_, candidate.target, lineup_.starts(index)));
   lock.unlock();
   StartProgress progress(closing_, Clock::now() + limits_.start_max);
-  Result<StartedProgram> started = start_and_try(candidate, {.progress = progress, .memory_taken = taken}, shrink_, vocabulary_);
+  Result<StartedProgram> started = start_and_try(candidate, {.progress = progress, .memory_taken = taken}, shrink_, vocabulary_, limits_.step_max, closing_);
   if (!started && started.error().code == ErrorCode::kCancelled && progress.late()) {
     started = Error{ErrorCode::kDeadlineExceeded, fmt::format("[engine] a start takes at most {} s: {}", limits_.start_max.count() / 1000, started.error().message)};
   }

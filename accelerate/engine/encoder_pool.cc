@@ -104,7 +104,7 @@ Result<StartedProgram> EncoderPool::start(size_t index, const std::atomic<bool>*
   StopProgress progress(stop);
   Result<StartedProgram> started = start_candidate(lineup_.candidate(index), {.progress = progress, .memory_taken = memory_bytes_}, {});
   if (started && started->program->kind() != ProgramKind::kEncoder) started = Error{ErrorCode::kFailedPrecondition, "[engine] it made another kind of program"};
-  if (const Result<void> tried = started ? run_canary(*started->program) : Result<void>(); !tried) started = tried.error();
+  if (const Result<void> tried = started ? run_canary(*started->program, {.deadline = Clock::now() + limits_.step_max, .stop = stop}) : Result<void>(); !tried) started = tried.error();
   std::lock_guard lock(mutex_);
   if (started) {
     lineup_.worked(index, Clock::now());

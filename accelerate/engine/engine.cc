@@ -269,7 +269,7 @@ Result<std::shared_ptr<Endpoint>> Engine::load(std::shared_ptr<Model> model, con
   const std::string label = quantization_label(*model, compile);
   std::vector<Candidate> candidates = plan_candidates(plan, wish);
   const ShrinkOptions shrink{.slots = compile.slots, .context = compile.context ? compile.context : model->config.context, .smaller_context = options.smaller_context};
-  ACC_TRY(FirstStart first, start_first(candidates, {.name = name, .fallback = options.fallback, .shrink = shrink, .together = options.together}, progress));
+  ACC_TRY(FirstStart first, start_first(candidates, {.name = name, .fallback = options.fallback, .shrink = shrink, .together = options.together, .step_max = options.limits.step_max}, progress));
   StartedProgram best = std::move(first.running.front());
   first.running.erase(first.running.begin());
   return make_endpoint({.model = std::move(model), .program = std::move(best.program), .name = name, .path = path,

@@ -38,9 +38,9 @@ Result<std::unique_ptr<Program>> start_target(const CandidateRequest& wish, cons
   return std::move(compiled.program);
 }
 
-Result<StartedProgram> start_and_ask(const Candidate& candidate, const StartRequest& request, const ShrinkOptions& shrink) {
-  ACC_TRY(StartedProgram started, start_candidate(candidate, request, shrink));
-  ACC_TRY_VOID(run_canary(*started.program));
+Result<StartedProgram> start_and_ask(const Candidate& candidate, const StartRequest& request, const FirstStartOptions& options) {
+  ACC_TRY(StartedProgram started, start_candidate(candidate, request, options.shrink));
+  ACC_TRY_VOID(run_canary(*started.program, {.deadline = std::chrono::steady_clock::now() + options.step_max, .stop = nullptr}));
   return started;
 }
 
@@ -63,7 +63,7 @@ Result<FirstStart> start_first(std::span<const Candidate> candidates, const Firs
   std::string causes;
   uint64_t taken = 0;
   for (const Candidate& candidate : candidates) {
-    Result<StartedProgram> started = start_and_ask(candidate, {.progress = progress, .memory_taken = taken}, options.shrink);
+    Result<StartedProgram> started = start_and_ask(candidate, {.progress = progress, .memory_taken = taken}, options);
     if (started) {
       taken += started->program->memory_bytes();
       first.notes.insert(first.notes.end(), started->notes.begin(), started->notes.end());

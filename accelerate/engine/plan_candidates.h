@@ -6,6 +6,7 @@
 // A start is: memory that is left, a remembered verdict or the reference's logits, compile, the gate's probe.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -44,6 +45,7 @@ struct FirstStartOptions {
   Fallback fallback = Fallback::kAllow;
   ShrinkOptions shrink = {};
   bool together = false;                                  // all of them are to run; else the first that works
+  std::chrono::milliseconds step_max = PoolLimits{}.step_max;  // of the first step
 };
 struct FirstStart {
   std::vector<StartedProgram> running;                    // at least one; they have answered once

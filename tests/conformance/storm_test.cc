@@ -1,7 +1,7 @@
 // A storm of faults over the real cpu backend: two Targets that die in mid-step, die behind their rows, hang, give NaN, die while nobody
 // asks, start slowly, lack memory or do not start, at random. Every answer must be the one of a program without faults, bit for bit.
 //
-// IPFS_ACCELERATE_STORM says how many requests (1000).
+// IPFS_ACCELERATE_STORM says how many requests (1000; 100 with plain kernels, whose steps are 30 times as long).
 
 #include <cstdio>
 #include <cstdlib>
@@ -25,7 +25,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kHang = 60ms;          // a longer step is a hang: real ones of the fixture take a few, on a loaded machine tens
+constexpr auto kHang = 250ms;         // a longer step is a hang: real ones of the fixture take a few, on a loaded machine tens
 constexpr int kStepsPerFault = 20;
 
 enum class Fault : uint8_t { kDeath, kLateDeath, kHang, kNan, kIdleDeath, kSlowStart, kNoMemory, kNoStart };
@@ -133,13 +133,13 @@ Result<std::vector<uint32_t>> answer(Endpoint& endpoint, uint32_t index) {
 
 TEST(Storm, EveryAnswerIsTheFaultFreeOne) {
   const char* asked = std::getenv("IPFS_ACCELERATE_STORM");
-  const auto count = static_cast<uint32_t>(asked != nullptr ? std::atoi(asked) : 1000);
+  const auto count = static_cast<uint32_t>(asked != nullptr ? std::atoi(asked) : is_portable() ? 100 : 1000);
   OpenOptions options;
   options.compile = {.deterministic = true, .context = 128, .kv_tokens = 1024, .slots = 8};
   options.parity = ParityMode::kOff;
   options.limits.breaker = {.backoff_first = 2ms, .backoff_max = 20ms, .starts_max = 1'000'000, .healthy_after = 100ms};
   options.limits.moves_max = 1000;
-  options.limits.step_max = kHang;
+  options.limits.step_max = is_portable() ? 8 * kHang : kHang;
   options.limits.watch_period = 5ms;
   const auto open = [&](std::vector<BackendFactory> backends) {
     auto engine = std::move(*Engine::create({.backends = std::move(backends)}));
@@ -175,7 +175,9 @@ TEST(Storm, EveryAnswerIsTheFaultFreeOne) {
     std::lock_guard lock(weather().mutex);
     weather().calm = true;
     for (const auto& [fault, times] : weather().faults) faults += times;
-    EXPECT_EQ(weather().faults.size(), static_cast<size_t>(kFaults)) << "every kind came";
+    if (count >= 1000) {
+      EXPECT_EQ(weather().faults.size(), static_cast<size_t>(kFaults)) << "every kind came";
+    }
   }
   const EndpointStats stats = endpoint->stats();
   EXPECT_EQ(stats.failed, 0u);

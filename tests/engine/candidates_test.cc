@@ -78,20 +78,31 @@ TEST(Candidates, OtherErrorsAreNotShrunk) {
 
 TEST(Candidates, TheCanaryFindsProgramsThatDoNotAnswer) {
   CountingDecoder good;
-  EXPECT_TRUE(run_canary(good));
+  EXPECT_TRUE(run_canary(good, {}));
   EXPECT_EQ(good.open_slots(), 0u) << "nothing stays open";
   good.step_error = Error{ErrorCode::kInternal, "[test] broken"};
-  EXPECT_THAT(run_canary(good).error().message, HasSubstr("broken"));
+  EXPECT_THAT(run_canary(good, {}).error().message, HasSubstr("broken"));
   EXPECT_EQ(good.open_slots(), 0u);
   auto fate = std::make_shared<Fate>();
   fate->end = Fate::End::kNan;
   fate->dies_at = 0;
   MortalDecoder nan(fate, true);
-  EXPECT_THAT(run_canary(nan).error().message, HasSubstr("got NaN"));
+  EXPECT_THAT(run_canary(nan, {}).error().message, HasSubstr("got NaN"));
   FakeEncoder encoder;
-  EXPECT_TRUE(run_canary(encoder));
+  EXPECT_TRUE(run_canary(encoder, {}));
   encoder.error = Error{ErrorCode::kInternal, "[test] broken"};
-  EXPECT_FALSE(run_canary(encoder));
+  EXPECT_FALSE(run_canary(encoder, {}));
+}
+
+TEST(Candidates, ACanaryThatHangsIsOver) {
+  auto fate = std::make_shared<Fate>();
+  fate->end = Fate::End::kHang;
+  fate->dies_at = 0;
+  MortalDecoder hangs(fate, true);
+  EXPECT_EQ(run_canary(hangs, {.deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(20), .stop = nullptr}).error().code, ErrorCode::kDeadlineExceeded);
+  MortalDecoder too(fate, true);
+  const std::atomic<bool> closing{true};
+  EXPECT_EQ(run_canary(too, {.deadline = {}, .stop = &closing}).error().code, ErrorCode::kCancelled);
 }
 
 TEST(Candidates, ErrorsSayWhoIsToBlame) {

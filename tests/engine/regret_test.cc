@@ -116,7 +116,9 @@ TEST_P(Regret, OfTheChoiceIsSmallAndNoFixedOrderIsBetter) {
   std::printf("  %s: median regret %.1f %%, mean %.1f %%, of the best fixed order %.1f %%; %zu targets win somewhere\n", std::string(objective_name(objective)).c_str(),
               100 * median(regrets), percent(choice), percent(best_fixed), wins.size());
   EXPECT_LE(median(regrets), 0.05);
-  if (wins.size() > 1) EXPECT_LT(choice, best_fixed) << "no Target wins every cell, so choosing must pay";
+  if (wins.size() > 1) {
+    EXPECT_LT(choice, best_fixed) << "no Target wins every cell, so choosing must pay";
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Objectives, Regret, ::testing::Values(Objective::kLatency, Objective::kThroughput), [](const auto& info) { return std::string(objective_name(info.param)); });
