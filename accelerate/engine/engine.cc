@@ -340,9 +340,9 @@ Result<ModelDescription> Engine::describe(const std::string& word, const OpenOpt
   description.vocabulary = model.graph->vocabulary ? model.graph->vocabulary : description.vocabulary;
   description.graph_hash = graph_hash(*model.graph);
   count_flops(*model.graph, description);
-  const auto probed = state_->probe(std::chrono::steady_clock::now() + kProbeDeadline);
+  ACC_TRY(const auto in_play, state_->in_play(state_->probe(std::chrono::steady_clock::now() + kProbeDeadline), options));
   ACC_TRY(const CompileOptions compile, normalized(model, options.compile));
-  ACC_TRY(const Plan plan, make_plan({.model = model, .hardware = options.hardware, .compile = compile, .backends = probed}));
+  ACC_TRY(const Plan plan, make_plan({.model = model, .hardware = options.hardware, .compile = compile, .backends = in_play}));
   if (const PlanEntry* best = plan.best()) {
     description.memory_weights_bytes = best->memory.weights;
     description.memory_kv_bytes = best->memory.kv;

@@ -3,11 +3,13 @@
 ISOLATION_REQUESTS says how many requests run under random kill -9 and SIGSTOP (40), ISOLATION_PAUSE how many seconds lie between
 two faults at least (8): each failure doubles the wait before the next start, up to a minute.
 """
+import contextlib
 import json
 import os
 import random
 import re
 import signal
+import subprocess
 import threading
 import time
 
@@ -98,7 +100,21 @@ def test_a_worker_that_died_while_nobody_asked_is_replaced(isolated, plain):
     assert workers_of(isolated) != [worker]
 
 
-def test_answers_under_random_death_are_the_fault_free_ones(plain):
+@pytest.fixture
+def full_disk(tmp_path, monkeypatch):
+    """The records' disk has not one byte left."""
+    disk = tmp_path / "state"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], check=True)
+    with open(disk / "everything", "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(b"x" * 4096) == 4096:
+            pass
+    monkeypatch.setenv("XDG_STATE_HOME", str(disk))
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_answers_under_random_death_are_the_fault_free_ones(plain, full_disk):
     server = Server(CHAT, "--isolate", "--starts-max", "1000", *FLAGS)
     try:
         expected = [answer(plain, index) for index in range(REQUESTS)]
@@ -134,6 +150,7 @@ def test_answers_under_random_death_are_the_fault_free_ones(plain):
             tormentor.join()
         assert [got[index] for index in range(REQUESTS)] == expected
         print(f"{REQUESTS} answers, {len(faults) + 1} faults")
+        assert "nothing is remembered" in server.text(), server.text()
         assert server.process.poll() is None
     finally:
         assert server.stop() == 0, server.text()

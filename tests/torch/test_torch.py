@@ -12,7 +12,7 @@ E2E = Path(__file__).resolve().parents[1] / "e2e/conftest.py"
 spec = importlib.util.spec_from_file_location("e2e_conftest", E2E)
 e2e = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(e2e)
-TORCH, CPU = "torch@cpu:0", "cpu@cpu:0"
+TORCH, CPU, ISOLATED = "torch@cpu:0", "cpu@cpu:0", "cpu-isolated@cpu:0"
 
 
 def run_json(*arguments):
@@ -43,9 +43,10 @@ def test_it_embeds_as_cpu_does():
     assert sum(x * y for x, y in zip(a, b)) > 0.9999
 
 
-def test_an_answer_moves_to_cpu_when_torch_is_killed():
-    """Tokens before the switch stay; every later one is cpu's own most likely token behind that very text."""
-    server = e2e.Server(e2e.CHAT, "--port", "0", "--together", f"{TORCH},{CPU}", "--precision", "exact", "--fallback", "notify", "--ctx", "512")
+@pytest.mark.parametrize("dying, process, heir, hardware", [(TORCH, "torch_worker.py", CPU, "cpu"), (ISOLATED, "worker\0", TORCH, "torch")])
+def test_an_answer_moves_on_when_its_target_is_killed(dying, process, heir, hardware):
+    """Tokens before the switch stay; every later one is the heir's own most likely token behind that very text."""
+    server = e2e.Server(e2e.CHAT, "--port", "0", "--together", f"{dying},{heir}", "--precision", "exact", "--fallback", "notify", "--ctx", "512")
     try:
         prompt = e2e.token_ids("Once upon a time, there was a")
         body = {"model": e2e.CHAT, "prompt": [prompt], "max_tokens": 60, "temperature": 0, "ignore_eos": True, "stream": True,
@@ -63,23 +64,23 @@ def test_an_answer_moves_to_cpu_when_torch_is_killed():
                 usage = chunk if chunk.get("usage") else usage
                 pieces += [choice["text"] for choice in chunk["choices"] if choice["text"]]
                 if not killed and len(pieces) == 10:
-                    os.kill(*server.children("torch_worker.py"), signal.SIGKILL)
+                    os.kill(*server.children(process), signal.SIGKILL)
                     killed = True
-        assert killed and any(TORCH in comment and CPU in comment for comment in comments), comments
+        assert killed and any(dying in comment and heir in comment for comment in comments), comments
         assert usage["usage"]["completion_tokens"] == 60
         served = usage["ipfs_accelerate"]["served"][0]["ranges"]
     finally:
         assert server.stop() == 0, server.text()
-    assert [part["target"] for part in served] == [TORCH, CPU]
+    assert [part["target"] for part in served] == [dying, heir]
     assert served[0]["tokens"] + served[1]["tokens"] == 60 and served[1]["first_token"] == served[0]["tokens"] >= 9
     answer = e2e.token_ids("".join(pieces))
     assert len(answer) == 60, "its text has other tokens: choose another prompt"
-    check_argmax(prompt, answer, served[0]["tokens"])
+    check_argmax(prompt, answer, served[0]["tokens"], hardware)
 
 
-def check_argmax(prompt, answer, first):
-    """Every token of the answer from `first` on is cpu's own most likely one behind exactly what came before (ties within 1e-3)."""
-    alone = e2e.Server(e2e.CHAT, "--port", "0", "--hardware", "cpu", "--precision", "exact", "--ctx", "512")
+def check_argmax(prompt, answer, first, hardware):
+    """Every token of the answer from `first` on is the hardware's own most likely one behind exactly what came before (ties within 1e-3)."""
+    alone = e2e.Server(e2e.CHAT, "--port", "0", "--hardware", hardware, "--precision", "exact", "--ctx", "512")
     try:
         body = {"model": e2e.CHAT, "prompt": [prompt + answer], "max_tokens": 0, "echo": True, "logprobs": 1, "temperature": 0}
         reply = httpx.post(alone.url + "/v1/completions", json=body, timeout=240)
