@@ -63,14 +63,24 @@ void bash_cases(const CLI::App& app, const CLI::App& root, const std::string& pa
   for (const CLI::App* inner : inner_apps(app)) bash_cases(*inner, root, path.empty() ? inner->get_name() : path + " " + inner->get_name(), script);
 }
 
-std::string bash_script(const CLI::App& root) {
-  std::string cases, verbs;
-  bash_cases(root, root, "", cases);
+/// Words of verbs and their inner verbs, and the verbs that have some, as shell patterns.
+struct VerbWords {
+  std::vector<std::string> all, nested;
+};
+VerbWords verb_words(const CLI::App& root) {
+  VerbWords words;
   for (const CLI::App* verb : inner_apps(root)) {
-    verbs += verb->get_name() + "|";
-    for (const CLI::App* inner : inner_apps(*verb)) verbs += inner->get_name() + "|";
+    words.all.push_back(verb->get_name());
+    for (const CLI::App* inner : inner_apps(*verb)) words.all.push_back(inner->get_name());
+    if (!inner_apps(*verb).empty()) words.nested.push_back(verb->get_name());
   }
-  verbs.pop_back();
+  return words;
+}
+
+std::string bash_script(const CLI::App& root) {
+  std::string cases;
+  bash_cases(root, root, "", cases);
+  const VerbWords words = verb_words(root);
   return fmt::format(R"sh(# bash completion of ipfs-accelerate, made by `ipfs-accelerate completion bash`
 _ipfs_accelerate() {{
   local cur="${{COMP_WORDS[COMP_CWORD]}}" prev="${{COMP_WORDS[COMP_CWORD-1]}}" path="" word i
@@ -78,7 +88,7 @@ _ipfs_accelerate() {{
   for ((i = 1; i < COMP_CWORD; i++)); do
     word="${{COMP_WORDS[i]}}"
     case "$word" in
-      {}) path="${{path:+$path }}$word"; [[ "$path" == models ]] || break ;;
+      {}) path="${{path:+$path }}$word"; case "$path" in {}) ;; *) break ;; esac ;;
     esac
   done
   case "$path" in
@@ -93,7 +103,7 @@ _ipfs_accelerate() {{
   fi
 }}
 complete -o filenames -F _ipfs_accelerate ipfs-accelerate
-)sh", verbs, cases);
+)sh", fmt::join(words.all, "|"), fmt::join(words.nested, "|"), cases);
 }
 
 std::string zsh_quoted(std::string_view text) {
@@ -131,13 +141,9 @@ void zsh_cases(const CLI::App& app, const CLI::App& root, const std::string& pat
 }
 
 std::string zsh_script(const CLI::App& root) {
-  std::string cases, verbs;
+  std::string cases;
   zsh_cases(root, root, "", cases);
-  for (const CLI::App* verb : inner_apps(root)) {
-    verbs += verb->get_name() + "|";
-    for (const CLI::App* inner : inner_apps(*verb)) verbs += inner->get_name() + "|";
-  }
-  verbs.pop_back();
+  const VerbWords words = verb_words(root);
   return fmt::format(R"sh(#compdef ipfs-accelerate
 # zsh completion of ipfs-accelerate, made by `ipfs-accelerate completion zsh`
 _ipfs_accelerate_models() {{
@@ -148,14 +154,14 @@ _ipfs_accelerate() {{
   local chosen="" word
   for word in ${{words[2,CURRENT-1]}}; do
     case "$word" in
-      {}) chosen="${{chosen:+$chosen }}$word"; [[ "$chosen" == models ]] || break ;;
+      {}) chosen="${{chosen:+$chosen }}$word"; case "$chosen" in {}) ;; *) break ;; esac ;;
     esac
   done
   case "$chosen" in
 {}  esac
 }}
 if [[ "$funcstack[1]" == _ipfs-accelerate ]]; then _ipfs_accelerate "$@"; else compdef _ipfs_accelerate ipfs-accelerate; fi
-)sh", verbs, cases);
+)sh", fmt::join(words.all, "|"), fmt::join(words.nested, "|"), cases);
 }
 
 class CompletionVerb : public Verb {

@@ -57,6 +57,8 @@ void add_engine_flags(CLI::App& app, EngineFlags& flags) {
       ->check(CLI::IsMember({"forbid", "allow", "notify"}))->type_name("WORD");
   app.add_option("--starts-max", flags.starts_max, "Starts of a failing target within 10 minutes, after which it rests for half an hour; default: 6")
       ->check(CLI::Range(uint32_t{1}, kStartsMax))->type_name("N");
+  app.add_option("--program-cache-max", flags.program_cache_bytes_max, "Bytes of compiled artifacts kept, as 4GB; 0: none; default: 10 GiB, or a tenth of the disk")
+      ->transform(CLI::AsSizeValue(false))->type_name("SIZE");
   app.add_flag("--no-pull", flags.no_pull, "Do not fetch a model of the catalog or a hub that is not here yet: fail instead");
 }
 
@@ -88,6 +90,7 @@ Result<std::unique_ptr<Engine>> make_engine(const EngineFlags& flags) {
   options.worker_argv = own_worker_argv();
   options.threads = flags.threads;
   options.memory_bytes = flags.memory_bytes;
+  options.program_cache_bytes_max = flags.program_cache_bytes_max;
   return Engine::create(options);
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,11 +22,12 @@ namespace accelerate {
 struct EngineFlags {
   uint32_t threads = 0, context = 0, slots = 0, starts_max = 0;  // 0 = the engine's default
   uint64_t kv_tokens = 0, memory_bytes = 0;
+  std::optional<uint64_t> program_cache_bytes_max;  // nothing = the engine's default
   std::string hardware = "auto", precision = "default", parity = "on", quantization, chat_template_path, fallback = "allow", together;
   std::vector<std::string> relays;    // NAME=URL
   bool no_pull = false, isolate = false, deterministic = false, no_prefix_cache = false, smaller_context = false;
 };
-/// --threads --memory --hardware --quantization --precision --parity --isolate --fallback --starts-max --no-pull.
+/// --threads --memory --hardware --quantization --precision --parity --isolate --fallback --starts-max --program-cache-max --no-pull.
 void add_engine_flags(CLI::App& app, EngineFlags& flags);
 /// --ctx --smaller-ctx --slots --kv-tokens --chat-template --deterministic --no-prefix-cache, for verbs that generate.
 void add_decoder_flags(CLI::App& app, EngineFlags& flags);

@@ -41,6 +41,8 @@ std::unique_ptr<Verb> make_models_verb();
 std::unique_ptr<Verb> make_pull_verb();
 std::unique_ptr<Verb> make_install_verb();
 std::unique_ptr<Verb> make_quantize_verb();
+std::unique_ptr<Verb> make_compile_verb();
+std::unique_ptr<Verb> make_cache_verb();
 std::unique_ptr<Verb> make_bench_verb();
 std::unique_ptr<Verb> make_plan_verb();
 std::unique_ptr<Verb> make_matrix_verb();

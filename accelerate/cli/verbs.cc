@@ -39,6 +39,13 @@ std::span<const VerbEntry> verbs() {
        "  ipfs-accelerate quantize f16.gguf q4.gguf --type q4_k\n"
        "  ipfs-accelerate quantize gemma3 small.gguf --type int4 --json\n",
        &make_quantize_verb},
+      {"compile", "Compile and prove a model ahead of its first use",
+       "  ipfs-accelerate compile smollm2 --target cpu@cpu:0 --quantization int8\n",
+       &make_compile_verb},
+      {"cache", "List, check or prune the compiled artifacts",
+       "  ipfs-accelerate cache list\n"
+       "  ipfs-accelerate cache prune --max 4GB --older-than 30\n",
+       &make_cache_verb},
       {"bench", "Measure a model on this machine",
        "  ipfs-accelerate bench smollm2\n"
        "  ipfs-accelerate bench smollm2 --prompt 128 --generate 32 --rounds 3 --json\n"

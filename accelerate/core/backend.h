@@ -85,6 +85,8 @@ struct Descriptor {
   std::string how_to_get;
   std::optional<InstallRecipe> install{};
   bool separate = false;                // its programs run outside this process as it is: isolating them would add nothing
+  bool levels = false;                  // CompileOptions::level changes what compile() makes
+  bool artifacts = false;               // compile() leaves one where CompileOptions::artifact_dir says, and load() takes it
 };
 
 enum class Precision : uint8_t {
@@ -102,6 +104,7 @@ struct CompileOptions {
   uint64_t kv_tokens = 0;                   // tokens of KV shared by all slots; 0 = one context or the default, see notes()
   uint32_t slots = 0;                       // 0 = default
   uint64_t memory_bytes = 0;                // the program may take; 0 = BackendContext::memory_bytes
+  std::string artifact_dir = {};            // an empty folder for the artifact, of compile() only; empty = none is wanted
 };
 
 struct Compiled {
@@ -114,7 +117,7 @@ struct Compiled {
 struct BackendContext {
   uint32_t threads = 1;           // usable quota
   uint64_t memory_bytes = 0;      // budget; 0 = the machine's limit
-  std::string cache_dir;          // for artifacts
+  std::string cache_dir;          // for what a backend keeps of its own; artifacts go to CompileOptions::artifact_dir
   WorkerSource* workers = &no_workers();  // never null; not owned
   /// A backend calls it, on any thread, when its devices came or went: the engine probes again before its next plan.
   std::function<void()> changed = [] {};
@@ -127,10 +130,14 @@ class Backend {
   /// One verdict per hardware name served; risky parts run in a child process with the deadline.
   virtual std::vector<Verdict> probe(Deadline deadline) = 0;
   virtual Support supports(const Model& model, const Device& device, const CompileOptions& options) const = 0;
-  /// The Program keeps `model` alive. cancelled when `progress` asked for a stop.
+  /// The Program keeps `model` alive. cancelled when `progress` asked for a stop. What it leaves in options.artifact_dir is
+  /// named by Compiled::artifact, whose path lies in there; that it can not be written (a full disk) is a line of the report, no
+  /// error. The folder moves or goes once compile() is back: a Program keeps files open or mapped, not their paths.
   virtual Result<Compiled> compile(std::shared_ptr<const Model> model, const Device& device, const CompileOptions& options,
                                    Progress& progress) = 0;
-  /// unimplemented where compile leaves no artifact.
+  /// What compile() left for the same model, device, versions and options; of these only memory_bytes may have changed since, so
+  /// what memory decides is decided here. The artifact stays in its place, unchanged, while the Program lives. unimplemented
+  /// where compile leaves no artifact (Descriptor::artifacts).
   virtual Result<std::unique_ptr<Program>> load(std::shared_ptr<const Model> model, const Artifact& artifact, const Device& device,
                                                 const CompileOptions& options, Progress& progress) = 0;
 };

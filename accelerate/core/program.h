@@ -17,6 +17,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "accelerate/core/model.h"
@@ -26,9 +27,9 @@ namespace accelerate {
 
 enum class ProgramKind : uint8_t { kDecoder, kEncoder, kTensor, kText };
 
-/// What a compile leaves on disk. No weights inside where avoidable.
+/// What a compile leaves on disk. No weights inside where avoidable. A backend fills the path, the program cache the rest.
 struct Artifact {
-  std::string id;      // content address or cache key
+  std::string id;      // the cache's key
   std::string path;    // file or folder
   uint64_t bytes = 0;
 };
@@ -52,6 +53,11 @@ class Program {
   virtual std::vector<std::string> notes() const { return {}; }
   /// False once the program can not answer any more, as when its process is gone: it is seen between calls, too. Any thread.
   virtual bool alive() const { return true; }
+  /// Keeps `what` until the program is gone: the engine's lock on the artifact it was loaded from.
+  void hold(std::shared_ptr<const void> what) { held_ = std::move(what); }
+
+ private:
+  std::shared_ptr<const void> held_;
 };
 
 /// One live sequence inside a decoder. A stale handle (closed slot) is refused by its generation.

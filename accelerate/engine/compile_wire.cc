@@ -24,6 +24,7 @@ WireMessage to_message(const CompileOrder& order) {
   message.set_flag("exact", options.precision == Precision::kExact).set_flag("deterministic", options.deterministic);
   message.set("level", static_cast<uint64_t>(options.level)).set("threads", options.threads).set("context", options.context);
   message.set("kv_tokens", options.kv_tokens).set("slots", options.slots).set("memory_bytes", options.memory_bytes);
+  message.set_text("artifact_dir", options.artifact_dir).set_text("artifact", order.artifact);
   return message;
 }
 
@@ -47,6 +48,8 @@ Result<CompileOrder> compile_order_of(const WireMessage& message) {
   ACC_TRY_VOID(read(message, "kv_tokens", options.kv_tokens));
   ACC_TRY_VOID(read(message, "slots", options.slots));
   ACC_TRY_VOID(read(message, "memory_bytes", options.memory_bytes));
+  ACC_TRY(options.artifact_dir, message.text("artifact_dir"));
+  ACC_TRY(order.artifact, message.text("artifact"));
   return order;
 }
 

@@ -18,6 +18,7 @@ struct CompileOrder {
   std::string model;            // absolute path, as it was opened here
   uint64_t weight_bytes = 0;    // of the model here: another number there means that its files changed
   CompileOptions options;
+  std::string artifact;         // path of what an earlier compile left, to be loaded; empty = compile
 };
 
 WireMessage to_message(const CompileOrder& order);

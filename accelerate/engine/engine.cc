@@ -129,6 +129,7 @@ struct Engine::State {
   mutable std::atomic<bool> probe_wanted{true};                    // at first, and when a backend's devices changed
   mutable std::once_flag records_once;
   mutable std::unique_ptr<Records> records;                        // by records_once; null where the file can not be used
+  std::optional<ProgramCache> programs;                            // nothing: no artifact is kept
 
   void reserve(const std::string& name, uint64_t bytes) {
     std::lock_guard lock(mutex);
@@ -189,6 +190,7 @@ Result<std::unique_ptr<Engine>> Engine::create(const EngineOptions& options) {
   }
   context.memory_bytes = options.memory_bytes;
   context.cache_dir = cache_dir().string();
+  if (options.program_cache_bytes_max != uint64_t{0}) engine->state_->programs.emplace(ProgramCacheOptions{.folder = {}, .bytes_max = options.program_cache_bytes_max});
   context.changed = [state = engine->state_.get()] { state->probe_wanted = true; };
   static Supervisor supervisor;
   context.workers = &supervisor;
@@ -266,6 +268,8 @@ Result<std::shared_ptr<Endpoint>> Engine::load(std::shared_ptr<Model> model, con
                    .left = [this, name](uint64_t own) { return state_->left_for(name, own); },
                    .took = [this, name](uint64_t own) { state_->reserve(name, own); }};
   }
+  wish.cache = state_->programs ? &*state_->programs : nullptr;
+  wish.started = options.started;
   const std::string label = quantization_label(*model, compile);
   std::vector<Candidate> candidates = plan_candidates(plan, wish);
   const ShrinkOptions shrink{.slots = compile.slots, .context = compile.context ? compile.context : model->config.context, .smaller_context = options.smaller_context};

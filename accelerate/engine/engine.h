@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -26,6 +27,8 @@
 
 namespace accelerate {
 
+struct StartReport;
+
 /// How cli/ and python/ introduce the generated backend registry to the engine.
 struct BackendFactory {
   std::string name;
@@ -37,6 +40,7 @@ struct EngineOptions {
   std::vector<std::string> worker_argv;  // starts a worker that has the same backends (engine/worker.h); empty: nothing can be isolated
   uint32_t threads = 0;         // 0 = usable quota (CpuInfo::threads_usable)
   uint64_t memory_bytes = 0;    // budget of all models together; 0 = what the machine and its cgroup allow
+  std::optional<uint64_t> program_cache_bytes_max = {};  // of compiled artifacts; 0 = none is kept; nothing = engine/program_cache.h's default
 };
 
 /// Whether a target is compared with the reference before it serves (engine/parity_gate.h).
@@ -56,6 +60,7 @@ struct OpenOptions {
   bool smaller_context = false;   // where memory does not suffice the context may be cut; notes say so
   PoolLimits limits = {};
   std::vector<RelayUpstream> relays = {};  // that "relay:NAME/model" may mean
+  std::function<void(const StartReport&)> started = {};  // told of each program that was proven, on the thread that starts it
 };
 
 /// What a model is, read from its files without loading weights.

@@ -26,19 +26,26 @@ class IsolatedBackend final : public Backend {
     return inner_.supports(model, device, options);
   }
   Result<Compiled> compile(std::shared_ptr<const Model> model, const Device& device, const CompileOptions& options, Progress& progress) override {
-    if (const Support support = inner_.supports(*model, device, options); !support.yes) return Error{support.code, support.reason};
-    ACC_TRY(std::unique_ptr<Worker> worker, workers_.start({.name = fmt::format("{}@{}", about_.name, to_string(device)), .argv = argv_, .environment = {}},
-                                                           std::chrono::steady_clock::now() + kStartTime));
-    CompileOrder order{.backend = inner_.about().name, .device = to_string(device), .model = std::filesystem::absolute(model->path).string(),
-                       .weight_bytes = model->weight_bytes(), .options = options};
-    if (order.options.threads == 0) order.options.threads = threads_;
-    return load_remote(std::move(worker), to_message(order), progress);
+    return start(*model, device, options, {}, progress);
   }
-  Result<std::unique_ptr<Program>> load(std::shared_ptr<const Model>, const Artifact&, const Device&, const CompileOptions&, Progress&) override {
-    return Error{ErrorCode::kUnimplemented, "[isolated] artifacts are loaded by the worker itself"};
+  Result<std::unique_ptr<Program>> load(std::shared_ptr<const Model> model, const Artifact& artifact, const Device& device, const CompileOptions& options,
+                                        Progress& progress) override {
+    if (!about_.artifacts) return Error{ErrorCode::kUnimplemented, fmt::format("[isolated] {} leaves no artifact", inner_.about().name)};
+    ACC_TRY(Compiled loaded, start(*model, device, options, std::filesystem::absolute(artifact.path).string(), progress));
+    return std::move(loaded.program);
   }
 
  private:
+  Result<Compiled> start(const Model& model, const Device& device, const CompileOptions& options, std::string artifact, Progress& progress) {
+    if (const Support support = inner_.supports(model, device, options); !support.yes) return Error{support.code, support.reason};
+    ACC_TRY(std::unique_ptr<Worker> worker, workers_.start({.name = fmt::format("{}@{}", about_.name, to_string(device)), .argv = argv_, .environment = {}},
+                                                           std::chrono::steady_clock::now() + kStartTime));
+    CompileOrder order{.backend = inner_.about().name, .device = to_string(device), .model = std::filesystem::absolute(model.path).string(),
+                       .weight_bytes = model.weight_bytes(), .options = options, .artifact = std::move(artifact)};
+    if (order.options.threads == 0) order.options.threads = threads_;
+    return load_remote(std::move(worker), to_message(order), progress);
+  }
+
   Backend& inner_;
   Descriptor about_;
   WorkerSource& workers_;

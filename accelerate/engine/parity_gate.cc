@@ -3,10 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <condition_variable>
 #include <map>
-#include <mutex>
-#include <thread>
 
 #include <fmt/format.h>
 
@@ -15,6 +12,7 @@
 #include "accelerate/core/quantization.h"
 #include "accelerate/engine/isolated_backend.h"
 #include "accelerate/engine/fingerprint.h"
+#include "accelerate/engine/stopping.h"
 #include "accelerate/formats/model_id.h"
 
 namespace accelerate {
@@ -141,28 +139,6 @@ Result<void> run_block(Program& candidate, const ParityReference& reference, con
   }
   return Error{ErrorCode::kFailedPrecondition, fmt::format("[parity] the reference has {}; got a program without it", block.output)};
 }
-
-// A progress that may say stop at any time, for a program that looks at a flag: asked on a thread of its own, as a probe of a
-// large model takes minutes.
-class Stopping {
- public:
-  Stopping(Progress& progress, std::string_view what) : stop_(!progress.update(what, 0, 0, "")) {
-    asking_ = std::jthread([this, &progress, what = std::string(what)](const std::stop_token& ended) {
-      std::mutex mutex;
-      std::unique_lock lock(mutex);
-      std::condition_variable_any woken;
-      while (!woken.wait_for(lock, ended, kAskedEvery, [] { return false; }) && !ended.stop_requested()) {
-        if (!progress.update(what, 0, 0, "")) stop_ = true;
-      }
-    });
-  }
-  const std::atomic<bool>& flag() const { return stop_; }
-
- private:
-  static constexpr std::chrono::milliseconds kAskedEvery{100};
-  std::atomic<bool> stop_;
-  std::jthread asking_;  // last: joined before the flag goes
-};
 
 // Reads every byte once: minutes of a large model, so it can be stopped.
 Result<std::string> model_id_of(const Model& model, Progress& progress) {

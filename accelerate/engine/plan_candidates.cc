@@ -7,6 +7,7 @@
 
 #include "accelerate/base/log.h"
 #include "accelerate/engine/parity_gate.h"
+#include "accelerate/engine/program_loader.h"
 
 namespace accelerate {
 namespace {
@@ -30,12 +31,17 @@ Result<std::unique_ptr<Program>> start_target(const CandidateRequest& wish, cons
   ParityGate gate({.model = wish.model, .name = wish.name, .target = target, .backend_version = entry.backend_version, .compile = compile,
                    .threads = wish.threads, .backends = *wish.probed, .records = wish.records, .cache = {}});
   if (wish.prove) ACC_TRY_VOID(gate.prepare(request.progress));  // before: the reference never stands beside the candidate
-  ACC_TRY(Compiled compiled, entry.backend->compile(wish.model, entry.target.device, compile, request.progress));
-  for (const std::string& line : compiled.report) log_info(wish.name + ": " + line);
-  if (wish.prove) ACC_TRY_VOID(gate.check(*compiled.program, request.progress));
+  ProgramLoader loader({.model = wish.model, .name = wish.name, .entry = entry, .compile = compile, .threads = wish.threads, .cache = wish.cache});
+  ACC_TRY(LoadedProgram loaded, loader.load(request.progress));
+  if (wish.prove) ACC_TRY_VOID(gate.check(*loaded.program, request.progress));
   else log_warning(fmt::format("{} on {} was not compared with the reference: --parity off", wish.name, target));
-  if (wish.memory.took) wish.memory.took(request.memory_taken + compiled.program->memory_bytes());
-  return std::move(compiled.program);
+  ACC_TRY_VOID(loader.keep(loaded, request.progress));
+  if (wish.memory.took) wish.memory.took(request.memory_taken + loaded.program->memory_bytes());
+  if (wish.started) {
+    wish.started({.target = target, .load_s = loaded.seconds, .from_cache = loaded.from_cache, .artifact = loaded.artifact, .cached = loaded.cached,
+                  .memory_bytes = loaded.program->memory_bytes(), .report = loaded.report, .parity = wish.prove ? std::optional(gate.verdict()) : std::nullopt});
+  }
+  return std::move(loaded.program);
 }
 
 Result<StartedProgram> start_and_ask(const Candidate& candidate, const StartRequest& request, const FirstStartOptions& options) {

@@ -3,7 +3,8 @@
 //   std::vector<Candidate> candidates = plan_candidates(plan, request);
 //   ACC_TRY(FirstStart first, start_first(candidates, {.name = "smollm2"}, progress));
 //
-// A start is: memory that is left, a remembered verdict or the reference's logits, compile, the gate's probe.
+// A start is: memory that is left, a remembered verdict or the reference's logits, an artifact of the program cache or else
+// compile, the gate's probe, and the artifact kept.
 #pragma once
 
 #include <chrono>
@@ -17,7 +18,9 @@
 #include "accelerate/engine/candidates.h"
 #include "accelerate/engine/fallback.h"
 #include "accelerate/engine/planner.h"
+#include "accelerate/engine/program_cache.h"
 #include "accelerate/engine/records.h"
+#include "accelerate/engine/start_report.h"
 
 namespace accelerate {
 
@@ -37,6 +40,8 @@ struct CandidateRequest {
   std::shared_ptr<const std::vector<ProbedBackend>> probed;  // the reference is looked for among them; must outlive no Engine
   std::function<Records*()> records;
   MemoryTurn memory;
+  ProgramCache* cache = nullptr;                          // of artifacts; null: none is kept
+  std::function<void(const StartReport&)> started = {};   // told of each program that was proven
 };
 std::vector<Candidate> plan_candidates(const Plan& plan, const CandidateRequest& request);
 

@@ -46,7 +46,9 @@ Result<Compiled> compile_order(const WireMessage& request, const std::vector<Bac
   }
   ACC_TRY_VOID(add_graph(*model));
   ACC_TRY(const Device device, find_device(*backend, order.device));
-  return backend->compile(std::move(model), device, order.options, progress);
+  if (order.artifact.empty()) return backend->compile(std::move(model), device, order.options, progress);
+  ACC_TRY(std::unique_ptr<Program> program, backend->load(std::move(model), {.id = {}, .path = order.artifact}, device, order.options, progress));
+  return Compiled{.program = std::move(program), .artifact = {}, .report = {}};
 }
 
 Result<void> run_worker(Channel& channel, const std::vector<BackendFactory>& backends) {

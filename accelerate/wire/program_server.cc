@@ -229,6 +229,7 @@ Result<WireMessage> ProgramServer::load(const WireMessage& request) {
   WireMessage loaded("loaded");
   loaded.set("kind", static_cast<uint64_t>(program_->kind())).set("memory_bytes", program_->memory_bytes());
   loaded.set_texts("notes", program_->notes()).set_texts("report", compiled.report);
+  if (compiled.artifact) loaded.set_text("artifact", compiled.artifact->path);
   if (const auto* decoder = dynamic_cast<DecoderProgram*>(program_.get())) ACC_TRY_VOID(describe_decoder(*decoder, loaded));
   if (const auto* encoder = dynamic_cast<EncoderProgram*>(program_.get())) {
     const EncoderLimits limits = encoder->limits();

@@ -217,6 +217,11 @@ Result<Compiled> load_remote(std::unique_ptr<Worker> worker, WireMessage load, P
   ACC_TRY(loaded.memory_bytes, answer.number("memory_bytes"));
   ACC_TRY(loaded.notes, answer.texts("notes"));
   ACC_TRY(std::vector<std::string> report, answer.texts("report"));
+  std::optional<Artifact> artifact;
+  if (answer.has("artifact")) {
+    artifact.emplace();
+    ACC_TRY(artifact->path, answer.text("artifact"));
+  }
   SharedMemory region;
   if (answer.has("region_bytes")) {
     constexpr uint64_t kRegionMax = uint64_t{1} << 32;
@@ -224,7 +229,7 @@ Result<Compiled> load_remote(std::unique_ptr<Worker> worker, WireMessage load, P
     ACC_TRY(region, SharedMemory::adopt(loaded.link->take_file(), bytes));
   }
   ACC_TRY(std::unique_ptr<Program> program, make_program(std::move(loaded), answer, std::move(region)));
-  return Compiled{.program = std::move(program), .artifact = {}, .report = std::move(report)};
+  return Compiled{.program = std::move(program), .artifact = std::move(artifact), .report = std::move(report)};
 }
 
 }  // namespace accelerate

@@ -55,6 +55,25 @@ TEST(FileLock, ItGoesWithItsProcess) {
   EXPECT_TRUE(FileLock::take(folder / "lock", "test", [] { return false; }));
 }
 
+TEST(FileLock, SharedOnesExcludeOnlyTheExclusive) {
+  const TemporaryFolder folder;
+  const auto try_take = [&](FileLock::Kind kind) {
+    Result<std::optional<FileLock>> got = FileLock::try_take(folder / "lock", "test", kind);
+    EXPECT_TRUE(got);
+    return *std::move(got);
+  };
+  std::optional<FileLock> one = try_take(FileLock::Kind::kShared), two = try_take(FileLock::Kind::kShared);
+  EXPECT_TRUE(one && two);
+  EXPECT_FALSE(try_take(FileLock::Kind::kExclusive));
+  one.reset();
+  EXPECT_FALSE(try_take(FileLock::Kind::kExclusive));
+  two.reset();
+  const std::optional<FileLock> only = try_take(FileLock::Kind::kExclusive);
+  EXPECT_TRUE(only);
+  EXPECT_FALSE(try_take(FileLock::Kind::kShared));
+  EXPECT_EQ(FileLock::try_take(folder / "no" / "lock", "test", FileLock::Kind::kShared).error().code, ErrorCode::kNotFound);
+}
+
 TEST(FileLock, APlaceThatCannotBeIsNamed) {
   const TemporaryFolder folder;
   const auto none = FileLock::take(folder / "no" / "such" / "lock", "test");

@@ -41,6 +41,9 @@ TEST_F(Completion, BashOffersWhatFits) {
   EXPECT_EQ(offered("run smo"), "smollm2\n");
   EXPECT_EQ(offered("models sh"), "show\n");
   EXPECT_EQ(offered("models show gem"), "gemma3\n");
+  EXPECT_EQ(offered("cache ver"), "verify\n");
+  EXPECT_EQ(offered("cache verify --rep"), "--repair\n");
+  EXPECT_EQ(offered("compile smo"), "smollm2\n");
   EXPECT_EQ(offered("completion z"), "zsh\n");
   EXPECT_EQ(offered("run smollm2 --threads x"), "\n") << "a value is not guessed";
   EXPECT_TRUE(holds(offered("--log-level debug bench --r"), "--rounds"));

@@ -8,7 +8,8 @@ namespace {
 TEST(CompileWire, AnOrderComesBack) {
   const CompileOrder sent{.backend = "cpu", .device = "cpu:0", .model = "/tmp/é.gguf", .weight_bytes = 123'456'789'012,
                           .options = {.quantization = "Q4_K", .precision = Precision::kExact, .deterministic = true, .level = 3, .threads = 2, .context = 77,
-                                      .kv_tokens = 1'000'000'000'000, .slots = 5, .memory_bytes = 42}};
+                                      .kv_tokens = 1'000'000'000'000, .slots = 5, .memory_bytes = 42, .artifact_dir = "/tmp/new"},
+                          .artifact = "/tmp/old/model.bin"};
   const auto message = WireMessage::decode(to_message(sent).encode());
   ASSERT_TRUE(message);
   const auto got = compile_order_of(*message);
@@ -26,6 +27,8 @@ TEST(CompileWire, AnOrderComesBack) {
   EXPECT_EQ(got->options.kv_tokens, sent.options.kv_tokens);
   EXPECT_EQ(got->options.slots, 5u);
   EXPECT_EQ(got->options.memory_bytes, 42u);
+  EXPECT_EQ(got->options.artifact_dir, "/tmp/new");
+  EXPECT_EQ(got->artifact, "/tmp/old/model.bin");
   EXPECT_FALSE(compile_order_of(to_message(CompileOrder{}))->options.quantization);
 }
 

@@ -7,7 +7,7 @@
 
 namespace accelerate {
 
-class FakeBackend final : public Backend {
+class FakeBackend : public Backend {
  public:
   Descriptor descriptor{.name = "fake", .hardware = {"cpu"}, .summary = "for tests", .needs = {}, .how_to_get = "built in"};
   std::vector<Verdict> verdicts{{.state = Verdict::State::kAvailable, .hardware = "cpu", .devices = {{.kind = "cpu", .name = "test"}}}};

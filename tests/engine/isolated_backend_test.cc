@@ -8,11 +8,14 @@
 #include "accelerate/backends/cpu/cpu.h"
 #include "accelerate/engine/worker.h"
 #include "accelerate/wire/supervisor.h"
+#include "tests/engine/artifact_backend.h"
 #include "tests/engine/fixture_model.h"
 #include "tests/wire/thread_worker.h"
 
 namespace accelerate {
 namespace {
+
+std::unique_ptr<Backend> make_artifact_backend(BackendContext&) { return std::make_unique<ArtifactBackend>(); }
 
 // Workers that are threads of the test with the real worker's life.
 struct ThreadWorkers final : WorkerSource {
@@ -22,7 +25,7 @@ struct ThreadWorkers final : WorkerSource {
   Result<std::unique_ptr<Worker>> start(const WorkerSpec& spec, Deadline deadline) override {
     if (refusal) return *refusal;
     started.push_back(spec);
-    auto worker = std::make_unique<ThreadWorker>([](Channel& channel) { (void)run_worker(channel, {{"cpu", &make_cpu_backend}}); });
+    auto worker = std::make_unique<ThreadWorker>([](Channel& channel) { (void)run_worker(channel, {{"cpu", &make_cpu_backend}, {"fake", &make_artifact_backend}}); });
     last = worker.get();
     ACC_TRY_VOID(shake_hands(worker->channel(), deadline));
     return std::unique_ptr<Worker>(std::move(worker));
@@ -99,6 +102,30 @@ TEST(IsolatedBackend, WhoComputesIsTold) {
   EXPECT_EQ(backend_named("cpu-isolated@cpu:0"), "cpu");
   EXPECT_EQ(backend_named("torch@cuda:1"), "torch");
   EXPECT_EQ(backend_named("cpu"), "cpu");
+}
+
+TEST(IsolatedBackend, ArtifactsAreWrittenAndLoadedInTheWorker) {
+  const TemporaryFolder folder;
+  ThreadWorkers workers;
+  const BackendContext context{.threads = 1, .memory_bytes = 0, .cache_dir = {}, .workers = &workers};
+  ArtifactBackend inner;
+  const auto backend = make_isolated_backend(inner, context, {"self", "worker"});
+  EXPECT_TRUE(backend->about().artifacts);
+  const std::shared_ptr<const Model> model = fixture_model("llama_f32.gguf");
+  const Device device = inner.verdicts[0].devices[0];
+  auto compiled = backend->compile(model, device, {.artifact_dir = folder.path().string()}, no_progress());
+  ASSERT_TRUE(compiled) << to_string(compiled.error());
+  ASSERT_TRUE(compiled->artifact);
+  EXPECT_EQ(compiled->artifact->path, (folder / "model.bin").string());
+  EXPECT_EQ(read_text(compiled->artifact->path), "ARTIFACT");
+  EXPECT_EQ(inner.compiles, 0) << "not here";
+  const auto loaded = backend->load(model, *compiled->artifact, device, {}, no_progress());
+  ASSERT_TRUE(loaded) << to_string(loaded.error());
+  EXPECT_EQ(static_cast<DecoderProgram&>(**loaded).vocabulary(), 280u);
+  EXPECT_EQ(backend->load(model, {.id = {}, .path = (folder / "none").string()}, device, {}, no_progress()).error().code, ErrorCode::kDataLoss);
+  EXPECT_FALSE(backend->compile(model, device, {}, no_progress())->artifact) << "nothing is written where nothing is wanted";
+  Isolated cpu;
+  EXPECT_EQ(cpu.backend->load(model, *compiled->artifact, cpu.device(), {}, no_progress()).error().code, ErrorCode::kUnimplemented);
 }
 
 TEST(IsolatedBackend, NoWorkerIsAnError) {

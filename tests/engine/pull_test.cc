@@ -2,10 +2,10 @@
 #include <random>
 #include <thread>
 
-#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "tests/engine/fake_pip.h"
+#include "tests/engine/file_size_limit.h"
 
 namespace accelerate {
 namespace {
@@ -168,25 +168,6 @@ TEST_F(Pull, AnotherVersionOfAPartIsNotMixedIn) {
   ASSERT_TRUE(recipe_.pull(models_.path()).ok());
   EXPECT_EQ(pip_.calls(), (Names{"toy-a-1.0", "toy-b-1.0"}));
 }
-
-/// Files of this process and its children end at `bytes`, as on a full disk.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) {
-    ::getrlimit(RLIMIT_FSIZE, &old_);
-    old_handler_ = std::signal(SIGXFSZ, SIG_IGN);
-    const rlimit limit{bytes, old_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FileSizeLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &old_);
-    std::signal(SIGXFSZ, old_handler_);
-  }
-
- private:
-  rlimit old_{};
-  void (*old_handler_)(int) = SIG_DFL;
-};
 
 TEST_F(Pull, ADiskFullWhileFetchingIsResourceExhausted) {
   {

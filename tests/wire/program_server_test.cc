@@ -20,6 +20,7 @@ TEST(ProgramServer, NothingIsServedBeforeALoadAndOnlyOneProgram) {
   ASSERT_TRUE(loaded) << to_string(loaded.error());
   EXPECT_EQ(*loaded->number("vocabulary"), CountingDecoder::kVocabulary);
   EXPECT_EQ(*loaded->texts("report"), std::vector<std::string>{"made"});
+  EXPECT_FALSE(loaded->has("artifact"));
   EXPECT_EQ(link.call(WireMessage("load")).error().code, ErrorCode::kFailedPrecondition);
   EXPECT_EQ(link.call(WireMessage("dance")).error().code, ErrorCode::kDataLoss) << "no slot given, before no such thing";
   WireMessage dance("dance");

@@ -35,12 +35,13 @@ RemoteCase remote(bool files = true, LinkLimits limits = {}) {
     auto decoder = std::make_unique<CountingDecoder>();
     decoder->limits_value.fork = ForkKind::kCopy;
     made.inner = decoder.get();
-    return Compiled{std::move(decoder), {}, {"made"}};
+    return Compiled{std::move(decoder), Artifact{.id = {}, .path = "/tmp/a"}, {"made"}};
   }, files, 3 * CountingDecoder::kVocabulary * sizeof(float));
   made.worker = worker.get();
   auto compiled = load_remote(std::move(worker), WireMessage("load"), no_progress(), limits);
   EXPECT_TRUE(compiled) << to_string(compiled.error());
   EXPECT_EQ(compiled->report, std::vector<std::string>{"made"});
+  EXPECT_EQ(compiled->artifact.value_or(Artifact{}).path, "/tmp/a");
   made.program = std::move(compiled->program);
   return made;
 }
