@@ -19,6 +19,7 @@ class EmbedVerb : public Verb {
     app.add_option("TEXT", texts_, "Texts; none: one a line from standard input");
     app.add_flag("--json", json_, "One JSON object with all vectors and the usage, instead of one array a line");
     add_engine_flags(app, flags_);
+    add_choice_flags(app, flags_.choice);
   }
   bool json() const override { return json_; }
 

@@ -108,6 +108,7 @@ Result<OpenOptions> open_options(const EngineFlags& flags) {
   std::istringstream targets(flags.together);
   for (std::string target; std::getline(targets, target, ',');) options.targets.push_back(target);
   options.together = !flags.together.empty();
+  ACC_TRY_VOID(apply_choice(flags.choice, options));
   if (flags.starts_max != 0) options.limits.breaker.starts_max = flags.starts_max;
   options.smaller_context = flags.smaller_context;
   options.compile.deterministic = flags.deterministic;

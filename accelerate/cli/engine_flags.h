@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "accelerate/cli/choice_flags.h"
 #include "accelerate/cli/console.h"
 #include "accelerate/engine/engine.h"
 
@@ -25,6 +26,7 @@ struct EngineFlags {
   std::optional<uint64_t> program_cache_bytes_max;  // nothing = the engine's default
   std::string hardware = "auto", precision = "default", parity = "on", quantization, chat_template_path, fallback = "allow", together;
   std::vector<std::string> relays;    // NAME=URL
+  ChoiceFlags choice;                 // where a verb has add_choice_flags()
   bool no_pull = false, isolate = false, deterministic = false, no_prefix_cache = false, smaller_context = false;
 };
 /// --threads --memory --hardware --quantization --precision --parity --isolate --fallback --starts-max --program-cache-max --no-pull.
@@ -40,7 +42,7 @@ void add_together_flag(CLI::App& app, EngineFlags& flags);
 /// An Engine over all backends of this binary.
 Result<std::unique_ptr<Engine>> make_engine(const EngineFlags& flags);
 
-/// What the flags ask for; invalid_argument for an unknown hardware name or quantization, not_found for a missing template file.
+/// What the flags ask for; invalid_argument for an unknown hardware name, quantization, use or limit, not_found for a missing template file.
 Result<OpenOptions> open_options(const EngineFlags& flags);
 
 /// Pulls `word` if it is an alias of the catalog or a name on a hub that is not there yet, saying what and how large first. Anything else is

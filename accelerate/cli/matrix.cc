@@ -47,14 +47,13 @@ class MatrixVerb : public Verb {
     }
     if (models_.empty()) return Error{ErrorCode::kNotFound, "[matrix] it takes a model; got none, and none of the catalog is here; try pull"};
     ACC_TRY(const std::unique_ptr<Engine> engine, make_engine(flags_));
-    PlanWish wish;
-    ACC_TRY(wish.open, open_options(flags_));
+    ACC_TRY(const OpenOptions options, open_options(flags_));
     std::vector<std::vector<std::string>> table = {{"MODEL", "FAMILY", "WEIGHTS"}};
     for (const HardwareName& hardware : hardware_names()) table.front().emplace_back(hardware.name);
     Json rows = Json::array();
     for (const std::string& model : models_) {
-      ACC_TRY(const ModelPlan plan, engine->plan(model, wish));
-      ACC_TRY(const ModelDescription description, engine->describe(model, wish.open));
+      ACC_TRY(const ModelPlan plan, engine->plan(model, options));
+      ACC_TRY(const ModelDescription description, engine->describe(model, options));
       table.push_back({plan.name, description.family, plan.quantization});
       Json cells = Json::object();
       for (const HardwareName& hardware : hardware_names()) {

@@ -86,31 +86,18 @@ std::string to_text(const ModelPlan& p) {
 class PlanVerb : public Verb {
  public:
   void declare(CLI::App& app) override {
-    PlanConstraints& c = wish_.constraints;
     app.add_option("MODEL", model_, "A path or a name that `models` lists")->required();
-    app.add_option("--use", use_, "chat, rag, batch, embeddings or completion; default: chat, embeddings for an encoder")->type_name("NAME");
-    app.add_option("--objective", objective_, "latency, throughput, memory or energy; default: latency")->type_name("NAME");
-    app.add_option("--allow", c.allowed, "Hardware names that may be used; default: all")->delimiter(',')->type_name("NAMES");
-    app.add_option("--forbid", c.forbidden, "Hardware names that may not")->delimiter(',')->type_name("NAMES");
-    app.add_option("--ttft-max", c.ttft_ms_max, "Time to the first token at most")->type_name("MS");
-    app.add_option("--tpot-max", c.tpot_ms_max, "Time of each further token at most")->type_name("MS");
-    app.add_option("--throughput-min", c.tokens_per_s_min, "Tokens per second of all answers together at least")->type_name("N");
-    app.add_option("--energy-max", c.joules_per_token_max, "Energy of a token at most")->type_name("JOULES");
-    app.add_option("--kl-max", c.kl_max, "Quality floor: mean KL divergence to the float32 reference at most")->type_name("NATS");
-    app.add_option("--memory-max", c.memory_bytes_max, "What the model may take, as 6GB")->transform(CLI::AsSizeValue(false))->check(CLI::PositiveNumber)->type_name("SIZE");
-    app.add_flag("--local", c.local_only, "Only what keeps data on this machine");
     app.add_flag("--json", json_, "One JSON object");
     add_engine_flags(app, flags_);
     add_decoder_flags(app, flags_);
+    add_choice_flags(app, flags_.choice);
   }
   bool json() const override { return json_; }
 
   Result<void> run(Console& console) override {
-    ACC_TRY(wish_.open, open_options(flags_));
-    ACC_TRY(wish_.objective, objective_named(objective_));
-    if (!use_.empty()) { ACC_TRY(wish_.use, use_case_named(use_)); }
+    ACC_TRY(const OpenOptions options, open_options(flags_));
     ACC_TRY(const std::unique_ptr<Engine> engine, make_engine(flags_));
-    ACC_TRY(const ModelPlan plan, engine->plan(model_, wish_));
+    ACC_TRY(const ModelPlan plan, engine->plan(model_, options));
     const bool put = json_ ? console.put_json(dump_json(to_json(plan), 2)) : console.put(to_text(plan));
     if (!put) return console.output_error();
     if (!json_) {
@@ -125,9 +112,8 @@ class PlanVerb : public Verb {
   }
 
  private:
-  std::string model_, use_, objective_ = "latency";
+  std::string model_;
   bool json_ = false;
-  PlanWish wish_;
   EngineFlags flags_;
 };
 

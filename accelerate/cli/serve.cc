@@ -39,6 +39,7 @@ class ServeVerb : public Verb {
     add_decoder_flags(app, flags_);
     add_relay_flags(app, flags_);
     add_together_flag(app, flags_);
+    add_choice_flags(app, flags_.choice);
   }
 
   Result<void> run(Console& console) override {

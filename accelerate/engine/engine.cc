@@ -16,6 +16,7 @@
 #include "accelerate/engine/fingerprint.h"
 #include "accelerate/engine/hardware.h"
 #include "accelerate/engine/isolated_backend.h"
+#include "accelerate/engine/load_choice.h"
 #include "accelerate/engine/parity_gate.h"
 #include "accelerate/engine/plan_candidates.h"
 #include "accelerate/engine/planner.h"
@@ -78,33 +79,6 @@ void count_flops(const Graph& graph, ModelDescription& description) {
     if (const auto* mlp = std::get_if<Mlp>(&op)) description.flops_per_token += cost(mlp->up) + cost(mlp->down);
     if (const auto* output = std::get_if<Output>(&op); output && output->head) description.flops_per_logits = cost(*output->head);
   }
-}
-
-// What is known of this model on this machine decides the order of `result.plan`.
-void order_by_records(Records* records, ModelPlan& result, const PlanConstraints& constraints, const CompileOptions& compile) {
-  std::vector<Record> known;
-  if (records) {
-    Result<std::vector<Record>> found = records->find({.model_id = result.model_id, .fingerprint = result.fingerprint});
-    if (found) known = *std::move(found);
-    else result.notes.push_back(found.error().message);
-    for (const std::string& notice : records->notices()) result.notes.push_back(notice);
-  } else {
-    result.notes.emplace_back("no records can be read: nothing is known to be measured");
-  }
-  choose(result.plan, {.use = result.use, .objective = result.objective, .constraints = constraints, .records = known, .model_id = result.model_id,
-                       .quantization = result.quantization, .fingerprint = result.fingerprint, .compile = compile, .threads = result.threads});
-}
-
-// For a load: nothing is looked up where there is no choice.
-Result<Plan> choose_for_load(const Engine& engine, Plan plan, const Model& model, const CompileOptions& compile) {
-  if (std::count_if(plan.entries.begin(), plan.entries.end(), [](const PlanEntry& entry) { return entry.yes; }) < 2) return plan;
-  ModelPlan choice{.plan = std::move(plan), .quantization = quantization_label(model, compile), .fingerprint = device_fingerprint(),
-                   .threads = compile.threads ? compile.threads : engine.context().threads, .notes = {}};
-  ACC_TRY(choice.use, use_case_named(model.graph->vocabulary != 0 ? "chat" : "embeddings"));
-  ACC_TRY(choice.model_id, compute_model_id(model));
-  order_by_records(engine.records(), choice, {}, compile);
-  if (const PlanEntry* best = choice.plan.best()) log_info(fmt::format("{} is chosen: {}", to_string(best->target), best->reason));
-  return std::move(choice.plan);
 }
 
 std::string describe_tokenizer(const Model& model) {
@@ -202,6 +176,8 @@ Result<std::unique_ptr<Engine>> Engine::create(const EngineOptions& options) {
 
 Result<std::shared_ptr<Endpoint>> Engine::open(const std::string& word, const OpenOptions& options, Progress& progress) {
   const auto start = std::chrono::steady_clock::now();
+  ACC_TRY_VOID(check_constraints(options.constraints));
+  ACC_TRY(const std::vector<std::string> relay_notes, check_relay(word, options.constraints));
   ACC_TRY(OpenedModel opened, open_files(word, options));
   {
     std::lock_guard lock(state_->mutex);
@@ -215,7 +191,7 @@ Result<std::shared_ptr<Endpoint>> Engine::open(const std::string& word, const Op
   Result<std::shared_ptr<Endpoint>> endpoint = [&]() -> Result<std::shared_ptr<Endpoint>> {
     if (!is_relay_name(word)) return load(std::move(opened.model), opened.location.path, named, start, progress);
     const auto probed = state_->probe(std::chrono::steady_clock::now() + kProbeDeadline);
-    return open_relay_endpoint({.model = opened.model, .name = opened.name, .path = word, .compile = options.compile, .backends = probed, .started = start}, progress);
+    return open_relay_endpoint({.model = opened.model, .name = opened.name, .path = word, .compile = options.compile, .backends = probed, .started = start, .notes = relay_notes}, progress);
   }();
   std::lock_guard lock(state_->mutex);
   state_->reserved.erase(opened.name);
@@ -225,9 +201,10 @@ Result<std::shared_ptr<Endpoint>> Engine::open(const std::string& word, const Op
 }
 
 // The Targets that `options` names or, if none, those of its hardware; best first.
-Result<Plan> Engine::plan_to_load(const Model& model, const OpenOptions& options, const CompileOptions& compile,
-                                  std::span<const ProbedBackend> probed) const {
-  Plan plan;
+Result<ModelPlan> Engine::plan_to_load(const Model& model, const OpenOptions& options, const CompileOptions& compile,
+                                       std::span<const ProbedBackend> probed, Progress& progress) const {
+  ACC_TRY(ModelPlan choice, begin_plan(*this, model, options, compile));
+  Plan& plan = choice.plan;
   for (const std::string& target : options.targets) {
     OpenOptions only;
     only.hardware = target;
@@ -238,10 +215,12 @@ Result<Plan> Engine::plan_to_load(const Model& model, const OpenOptions& options
     if (twice) return Error{ErrorCode::kInvalidArgument, fmt::format("[engine] targets are named once; got '{}' again", target)};
     plan.entries.push_back(*one.best());
   }
-  if (!plan.entries.empty()) return plan;
-  ACC_TRY(const auto in_play, state_->in_play({probed.begin(), probed.end()}, options));
-  ACC_TRY(Plan all, make_plan({.model = model, .hardware = options.hardware, .compile = compile, .backends = in_play, .detect = options.hardware != "auto"}));
-  return choose_for_load(*this, std::move(all), model, compile);
+  if (options.targets.empty()) {
+    ACC_TRY(const auto in_play, state_->in_play({probed.begin(), probed.end()}, options));
+    ACC_TRY(plan, make_plan({.model = model, .hardware = options.hardware, .compile = compile, .backends = in_play, .detect = options.hardware != "auto"}));
+  }
+  ACC_TRY_VOID(choose_for_load(*this, choice, model, options, compile, progress));
+  return choice;
 }
 
 Result<std::shared_ptr<Endpoint>> Engine::load(std::shared_ptr<Model> model, const std::string& path, const OpenOptions& options,
@@ -251,18 +230,14 @@ Result<std::shared_ptr<Endpoint>> Engine::load(std::shared_ptr<Model> model, con
   compile.memory_bytes = memory_left();
   ACC_TRY_VOID(add_graph(*model));
   const auto probed = std::make_shared<const std::vector<ProbedBackend>>(state_->probe(std::chrono::steady_clock::now() + kProbeDeadline));
-  ACC_TRY(const Plan plan, plan_to_load(*model, options, compile, *probed));
-  if (!plan.best()) {
-    const Error refusal = plan.refusal();
-    return Error{refusal.code, fmt::format("[engine] no target can run '{}' with hardware '{}'; got {}", name, options.hardware,
-                                           refusal.message)};
-  }
+  ACC_TRY(ModelPlan choice, plan_to_load(*model, options, compile, *probed, progress));
+  if (!choice.plan.best()) return refusal_to_load(choice, options);
   if (options.together && model->graph->vocabulary == 0) {
     return Error{ErrorCode::kUnimplemented, fmt::format("[engine] several targets at once serve models that generate; '{}' makes vectors; try without --together", name)};
   }
   CandidateRequest wish{.model = model, .name = name, .compile = compile, .prove = options.parity == ParityMode::kOn,
-                        .threads = context().threads, .prompt_tokens = 0, .probed = probed, .records = [this] { return records(); }, .memory = {}};
-  if (const Result<UseCase> use = use_case_named("chat")) wish.prompt_tokens = use->prompt_tokens;
+                        .threads = context().threads, .prompt_tokens = choice.use.prompt_tokens, .kl_max = options.constraints.kl_max, .probed = probed,
+                        .records = [this] { return records(); }, .memory = {}};
   if (state_->context.memory_bytes != 0) {
     wish.memory = {.turn = &state_->budget_mutex,
                    .left = [this, name](uint64_t own) { return state_->left_for(name, own); },
@@ -270,16 +245,16 @@ Result<std::shared_ptr<Endpoint>> Engine::load(std::shared_ptr<Model> model, con
   }
   wish.cache = state_->programs ? &*state_->programs : nullptr;
   wish.started = options.started;
-  const std::string label = quantization_label(*model, compile);
-  std::vector<Candidate> candidates = plan_candidates(plan, wish);
+  std::vector<Candidate> candidates = plan_candidates(choice.plan, wish);
   const ShrinkOptions shrink{.slots = compile.slots, .context = compile.context ? compile.context : model->config.context, .smaller_context = options.smaller_context};
   ACC_TRY(FirstStart first, start_first(candidates, {.name = name, .fallback = options.fallback, .shrink = shrink, .together = options.together, .step_max = options.limits.step_max}, progress));
   StartedProgram best = std::move(first.running.front());
   first.running.erase(first.running.begin());
+  first.notes.insert(first.notes.begin(), choice.notes.begin(), choice.notes.end());
   return make_endpoint({.model = std::move(model), .program = std::move(best.program), .name = name, .path = path,
                         .target = best.target, .started = start, .reuse_prefixes = options.reuse_prefixes, .candidates = std::move(candidates),
                         .together = std::move(first.running), .fallback = options.fallback, .shrink = shrink, .limits = options.limits,
-                        .notes = std::move(first.notes), .quantization = label});
+                        .notes = std::move(first.notes), .quantization = std::move(choice.quantization)});
 }
 
 uint64_t Engine::memory_left() const { return state_->left_for({}, 0); }
@@ -371,21 +346,19 @@ Result<QualityChange> Engine::compare(const std::string& before, const std::stri
   return measure_quality(request, progress, control);
 }
 
-Result<ModelPlan> Engine::plan(const std::string& word, const PlanWish& wish) const {
-  ACC_TRY_VOID(check_constraints(wish.constraints));
-  ACC_TRY(const OpenedModel opened, open_files(word, wish.open));
+Result<ModelPlan> Engine::plan(const std::string& word, const OpenOptions& options) const {
+  ACC_TRY_VOID(check_constraints(options.constraints));
+  ACC_TRY(const OpenedModel opened, open_files(word, options));
   Model& model = *opened.model;
   ACC_TRY_VOID(add_graph(model));
-  ACC_TRY(const CompileOptions compile, normalized(model, wish.open.compile));
-  ModelPlan result{.plan = {}, .name = opened.name, .quantization = quantization_label(model, compile), .fingerprint = device_fingerprint(),
-                   .objective = wish.objective, .threads = compile.threads ? compile.threads : state_->context.threads, .notes = {}};
-  ACC_TRY(const UseCase usual, use_case_named(model.graph->vocabulary != 0 ? "chat" : "embeddings"));
-  result.use = wish.use.value_or(usual);
+  ACC_TRY(const CompileOptions compile, normalized(model, options.compile));
+  ACC_TRY(ModelPlan result, begin_plan(*this, model, options, compile));
+  result.name = opened.name;
   const auto probed = state_->probe(std::chrono::steady_clock::now() + kProbeDeadline);
-  ACC_TRY(const auto in_play, state_->in_play(probed, wish.open));
-  ACC_TRY(result.plan, make_plan({.model = model, .hardware = wish.open.hardware, .compile = compile, .backends = in_play, .detect = true}));
+  ACC_TRY(const auto in_play, state_->in_play(probed, options));
+  ACC_TRY(result.plan, make_plan({.model = model, .hardware = options.hardware, .compile = compile, .backends = in_play, .detect = true}));
   ACC_TRY(result.model_id, compute_model_id(model));
-  order_by_records(records(), result, wish.constraints, compile);
+  order_by_records(records(), result, options, compile);
   return result;
 }
 

@@ -61,6 +61,10 @@ struct OpenOptions {
   PoolLimits limits = {};
   std::vector<RelayUpstream> relays = {};  // that "relay:NAME/model" may mean
   std::function<void(const StartReport&)> started = {};  // told of each program that was proven, on the thread that starts it
+  // What the Targets are chosen by, when planned and when loaded (engine/plan_choice.h); those that stand by keep to it, too.
+  std::optional<UseCase> use = {};         // nothing: chat, or embeddings for an encoder
+  Objective objective = Objective::kLatency;
+  PlanConstraints constraints = {};
 };
 
 /// What a model is, read from its files without loading weights.
@@ -79,13 +83,7 @@ struct ModelDescription {
   double flops_per_logits = 0;        // of one row of logits
 };
 
-/// What is asked of a plan; engine/plan_choice.h.
-struct PlanWish {
-  OpenOptions open;
-  std::optional<UseCase> use;          // nothing: chat, or embeddings for an encoder
-  Objective objective = Objective::kLatency;
-  PlanConstraints constraints;
-};
+/// The Targets of a model in their order, and what that order is of; engine/plan_choice.h.
 struct ModelPlan {
   Plan plan;
   std::string name, model_id, quantization, fingerprint;
@@ -101,8 +99,8 @@ class Engine {
   ~Engine();
 
   /// Loads `model` (path, alias, hub's name or relay's) on the first Target of its plan that starts, proves it with a canary and
-  /// keeps it under its name. The other Targets stand by (OpenOptions::fallback). already_exists if the name is taken.
-  /// `progress` sees packing; false from it cancels.
+  /// keeps it under its name. The other Targets stand by (OpenOptions::fallback). already_exists if the name is taken;
+  /// failed_precondition with the nearest miss where no Target keeps the constraints. `progress` sees packing; false from it cancels.
   Result<std::shared_ptr<Endpoint>> open(const std::string& model, const OpenOptions& options, Progress& progress);
   /// By the name clients use; null if there is none.
   std::shared_ptr<Endpoint> find(const std::string& name) const;
@@ -117,7 +115,7 @@ class Engine {
   Result<ModelDescription> describe(const std::string& model, const OpenOptions& options) const;
   /// Every Target that could serve `model`, best first, by the records of this machine; nothing is loaded. Looks for the
   /// engines that no backend serves, too. invalid_argument for constraints that are none.
-  Result<ModelPlan> plan(const std::string& model, const PlanWish& wish) const;
+  Result<ModelPlan> plan(const std::string& model, const OpenOptions& options) const;
   /// What two models answer to the same text, exactly computed one after the other (engine/quality.h); unavailable without the
   /// backend that computes references.
   Result<QualityChange> compare(const std::string& before, const std::string& after, Progress& progress, const StepControl& control) const;
@@ -134,7 +132,8 @@ class Engine {
  private:
   Engine();
   struct State;
-  Result<Plan> plan_to_load(const Model& model, const OpenOptions& options, const CompileOptions& compile, std::span<const ProbedBackend> probed) const;
+  Result<ModelPlan> plan_to_load(const Model& model, const OpenOptions& options, const CompileOptions& compile, std::span<const ProbedBackend> probed,
+                                 Progress& progress) const;
   Result<std::shared_ptr<Endpoint>> load(std::shared_ptr<Model> model, const std::string& path, const OpenOptions& options, std::chrono::steady_clock::time_point start, Progress& progress);
   std::unique_ptr<State> state_;
 };

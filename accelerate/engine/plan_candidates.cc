@@ -18,6 +18,16 @@ SpeedAverages speed_of(const PlanEntry& entry, uint32_t prompt_tokens) {
   return SpeedAverages(prompt_tokens / *figures->ttft_ms * 1e3, *figures->tpot_ms / 1e3);
 }
 
+// A plan can not tell the quality of what was never loaded; now it is known.
+Result<void> check_proof(ParityGate& gate, Program& program, std::optional<double> kl_max, Progress& progress) {
+  ACC_TRY_VOID(gate.check(program, progress));
+  if (!kl_max) return {};
+  const ParityVerdict& verdict = gate.verdict();
+  if (verdict.state != ParityVerdict::State::kPass) log_warning(fmt::format("whether the mean KL is at most {:.4g} is not known: {}", *kl_max, to_string(verdict)));
+  if (verdict.state != ParityVerdict::State::kPass || verdict.numbers.kl_mean <= *kl_max) return {};
+  return Error{ErrorCode::kFailedPrecondition, fmt::format("[engine] the mean KL to the reference is at most {:.4g}; got {:.4g}", *kl_max, verdict.numbers.kl_mean)};
+}
+
 Result<std::unique_ptr<Program>> start_target(const CandidateRequest& wish, const PlanEntry& entry, const StartRequest& request) {
   const std::string target = to_string(entry.target);
   std::unique_lock<std::mutex> one_at_a_time;
@@ -33,7 +43,7 @@ Result<std::unique_ptr<Program>> start_target(const CandidateRequest& wish, cons
   if (wish.prove) ACC_TRY_VOID(gate.prepare(request.progress));  // before: the reference never stands beside the candidate
   ProgramLoader loader({.model = wish.model, .name = wish.name, .entry = entry, .compile = compile, .threads = wish.threads, .cache = wish.cache});
   ACC_TRY(LoadedProgram loaded, loader.load(request.progress));
-  if (wish.prove) ACC_TRY_VOID(gate.check(*loaded.program, request.progress));
+  if (wish.prove) ACC_TRY_VOID(check_proof(gate, *loaded.program, wish.kl_max, request.progress));
   else log_warning(fmt::format("{} on {} was not compared with the reference: --parity off", wish.name, target));
   ACC_TRY_VOID(loader.keep(loaded, request.progress));
   if (wish.memory.took) wish.memory.took(request.memory_taken + loaded.program->memory_bytes());

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -37,6 +38,7 @@ struct CandidateRequest {
   CompileOptions compile;
   bool prove = true;                                      // compare with the reference (engine/parity_gate.h)
   uint32_t threads = 0, prompt_tokens = 0;                // prompt_tokens: of the use case that the plan's figures are of
+  std::optional<double> kl_max = {};                      // mean KL that the gate may find (PlanConstraints): more is failed_precondition
   std::shared_ptr<const std::vector<ProbedBackend>> probed;  // the reference is looked for among them; must outlive no Engine
   std::function<Records*()> records;
   MemoryTurn memory;

@@ -115,21 +115,6 @@ void refuse(PlanEntry& entry, std::string reason) {
   entry.reason = std::move(reason);
 }
 
-// What was asked for and can not be told of a Target that nobody measured.
-std::string unknown_of(const PlanEntry& entry, const PlanConstraints& c) {
-  std::string unknown;
-  const std::optional<PlanFigures>& f = entry.measured ? entry.measured : entry.predicted;
-  const auto add = [&](bool asked, bool known, const char* name) {
-    if (asked && !known) unknown += (unknown.empty() ? "" : ", ") + std::string(name);
-  };
-  add(c.ttft_ms_max.has_value(), f && f->ttft_ms, "time to first token");
-  add(c.tpot_ms_max.has_value(), f && f->tpot_ms, "time per token");
-  add(c.tokens_per_s_min.has_value(), f && f->tokens_per_s, "throughput");
-  add(c.joules_per_token_max.has_value(), f && f->joules_per_token, "energy");
-  add(c.kl_max.has_value(), entry.kl_mean.has_value(), "quality");
-  return unknown;
-}
-
 /// What the objective minimises, of measured figures only.
 double cost_of(const PlanEntry& entry, const ChoiceRequest& request) {
   if (!entry.measured) return request.objective == Objective::kMemory && entry.memory.total() != 0 ? double(entry.memory.total()) : kUnknown;
@@ -158,7 +143,7 @@ std::string reason_of_yes(const PlanEntry& entry, const ChoiceRequest& request) 
   } else {
     reason = fmt::format("not measured yet{}: by the default priority of {}", entry.predicted ? " in this shape" : "", entry.hardware);
   }
-  if (const std::string unknown = unknown_of(entry, request.constraints); !unknown.empty()) reason += fmt::format("; whether it keeps {} is not known", unknown);
+  if (const std::string unknown = unknown_limits(entry, request.constraints); !unknown.empty()) reason += fmt::format("; whether it keeps {} is not known", unknown);
   return reason;
 }
 
@@ -196,6 +181,25 @@ Result<void> check_constraints(const PlanConstraints& c) {
     }
   }
   return {};
+}
+
+bool PlanConstraints::any() const {
+  return !allowed.empty() || !forbidden.empty() || ttft_ms_max || tpot_ms_max || tokens_per_s_min || joules_per_token_max || kl_max || memory_bytes_max != 0 ||
+         local_only;
+}
+
+std::string unknown_limits(const PlanEntry& entry, const PlanConstraints& c) {
+  std::string unknown;
+  const std::optional<PlanFigures>& f = entry.measured ? entry.measured : entry.predicted;
+  const auto add = [&](bool asked, bool known, const char* name) {
+    if (asked && !known) unknown += (unknown.empty() ? "" : ", ") + std::string(name);
+  };
+  add(c.ttft_ms_max.has_value(), f && f->ttft_ms, "time to first token");
+  add(c.tpot_ms_max.has_value(), f && f->tpot_ms, "time per token");
+  add(c.tokens_per_s_min.has_value(), f && f->tokens_per_s, "throughput");
+  add(c.joules_per_token_max.has_value(), f && f->joules_per_token, "energy");
+  add(c.kl_max.has_value(), entry.kl_mean.has_value(), "quality");
+  return unknown;
 }
 
 PlanFigures figures_of(const Record& record) {
@@ -244,6 +248,7 @@ void choose(Plan& plan, const ChoiceRequest& request) {
   std::iota(order.begin(), order.end(), size_t{0});
   std::sort(order.begin(), order.end(), [&](size_t left, size_t right) {
     const PlanEntry &a = plan.entries[left], &b = plan.entries[right];
+    if (request.keep_order) return a.yes != b.yes ? a.yes : left < right;
     if (group(a) != group(b)) return group(a) < group(b);
     if (a.yes && a.measured.has_value() != b.measured.has_value()) return a.measured.has_value();
     if (a.yes && cost_of(a, request) != cost_of(b, request)) return cost_of(a, request) < cost_of(b, request);

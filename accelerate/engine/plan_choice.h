@@ -31,6 +31,7 @@ struct PlanConstraints {
   std::optional<double> kl_max;                                 // quality floor: mean KL to the reference, in nats
   uint64_t memory_bytes_max = 0;                                // 0 = no limit
   bool local_only = false;                                      // no Target that sends data to another machine
+  bool any() const;
 };
 /// invalid_argument for unknown hardware names (lists those that exist) and limits that are no positive numbers.
 Result<void> check_constraints(const PlanConstraints& constraints);
@@ -43,8 +44,12 @@ struct ChoiceRequest {
   std::string model_id, quantization, fingerprint;
   CompileOptions compile;
   uint32_t threads = 0;
+  bool keep_order = false;                                      // of those that may be used: somebody named them in this order
 };
 void choose(Plan& plan, const ChoiceRequest& request);
+
+/// What of the limits can not be told of this Target, as "time to first token, energy"; empty = all can.
+std::string unknown_limits(const PlanEntry& entry, const PlanConstraints& constraints);
 
 /// Medians of a bench Record.
 PlanFigures figures_of(const Record& record);

@@ -164,6 +164,7 @@ Result<std::shared_ptr<Endpoint>> open_relay_endpoint(const RelayOpening& openin
         info.created_unix_s = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(since_epoch).count());
         info.load_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - opening.started).count();
         info.notes = program->notes();
+        info.notes.insert(info.notes.end(), opening.notes.begin(), opening.notes.end());
         return make_text_endpoint({.program = std::move(program), .info = std::move(info)});
       }
     }

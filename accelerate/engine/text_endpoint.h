@@ -32,6 +32,7 @@ struct RelayOpening {
   const CompileOptions& compile;
   std::span<const ProbedBackend> backends;
   std::chrono::steady_clock::time_point started;
+  std::vector<std::string> notes = {};  // for EndpointInfo::notes, behind the program's own
 };
 /// Finds the backend that says yes to a model of an upstream, asks the upstream whether it lists the model, and makes the endpoint.
 Result<std::shared_ptr<Endpoint>> open_relay_endpoint(const RelayOpening& opening, Progress& progress);

@@ -72,7 +72,8 @@ TEST(Engine, ALoadAndAPlanFollowTheRecordsOfThisMachine) {
   EXPECT_EQ(plan->use.name, "chat");
   EXPECT_EQ((*fake.open("llama_f32.gguf", {.name = "after"}))->info().target, "fake@cpu:1");
   EXPECT_EQ((*fake.open("llama_f32.gguf", {.hardware = "fake@cpu:0", .name = "exactly"}))->info().target, "fake@cpu:0");
-  EXPECT_EQ(fake.engine->plan(path, {.open = {}, .constraints = {.forbidden = {"gpu"}}}).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(fake.engine->plan(path, {.constraints = {.forbidden = {"gpu"}}}).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(fake.open("llama_f32.gguf", {.name = "no", .constraints = {.forbidden = {"gpu"}}}).error().code, ErrorCode::kInvalidArgument);
 }
 
 TEST(Engine, RecordsThatCanNotBeOpenedStopNothing) {

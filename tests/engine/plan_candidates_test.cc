@@ -6,8 +6,12 @@
 #include "tests/engine/fake_backend.h"
 #include "tests/engine/fixture_model.h"
 #include "tests/engine/mortal_decoder.h"
+#include "tests/engine/scratch.h"
 
 namespace accelerate {
+
+std::unique_ptr<Backend> make_cpu_backend(BackendContext& context);
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -51,6 +55,27 @@ TEST(PlanCandidates, AreTheYesLinesInTheirOrderWithWhatWasMeasured) {
   EXPECT_EQ(took, 300u);
   ASSERT_TRUE(candidates[0].start({.progress = no_progress(), .slots = 2}));
   EXPECT_EQ(seen_slots, 2u);
+}
+
+// Real numbers: the cpu backend in its fast arithmetic is compared with its exact one.
+TEST(PlanCandidates, TheQualityAskedForIsSeenAtTheStart) {
+  const TemporaryFolder home;
+  const ScopedEnvironment cache("XDG_CACHE_HOME", home.path().string());
+  static BackendContext context{.threads = 1};
+  const std::unique_ptr<Backend> cpu = make_cpu_backend(context);
+  const auto probed = std::make_shared<const std::vector<ProbedBackend>>(1, ProbedBackend{cpu.get(), cpu->probe(std::chrono::steady_clock::now() + std::chrono::seconds(20))});
+  const std::shared_ptr<Model> model = fixture_model("llama_f32.gguf");
+  const auto plan = make_plan({.model = *model, .hardware = "cpu", .compile = {}, .backends = *probed});
+  ASSERT_TRUE(plan);
+  const auto started = [&](std::optional<double> kl_max) {
+    return start(plan_candidates(*plan, {.model = model, .name = "model", .compile = {}, .threads = 1, .kl_max = kl_max, .probed = probed, .records = {}, .memory = {}}));
+  };
+  EXPECT_TRUE(started({}));
+  EXPECT_TRUE(started(0.1));
+  const auto refused = started(1e-12);  // KV is f16
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kFailedPrecondition);
+  EXPECT_THAT(refused.error().message, HasSubstr("at most 1e-12; got "));
 }
 
 TEST(PlanCandidates, TheFirstThatWorksIsStartedAndTheRestStandBy) {

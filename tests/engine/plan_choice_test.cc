@@ -189,10 +189,26 @@ TEST_F(PlanChoice, HardwareMemoryAndQualityLimits) {
   EXPECT_FALSE(entry(plan(), "cpu").yes);
 }
 
+TEST_F(PlanChoice, AnOrderThatSomebodyNamedIsKept) {
+  measured("torch@torch:0", 1, 1);
+  measured("fast@cuda:0", 300, 1);
+  request_.keep_order = true;
+  EXPECT_THAT(yes(plan()), ElementsAre("fast@cuda:0", "cpu@cpu:0", "torch@torch:0"));
+  request_.constraints = {.ttft_ms_max = 100};
+  EXPECT_THAT(yes(plan()), ElementsAre("cpu@cpu:0", "torch@torch:0"));
+}
+
 TEST_F(PlanChoice, LocalOnlyExcludesTheRelay) {
   torch_.descriptor.name = "relay";
   request_.constraints.local_only = true;
   EXPECT_THAT(yes(plan()), ElementsAre("fast@cuda:0", "cpu@cpu:0"));
+}
+
+TEST(PlanConstraintsTest, AnyOneCounts) {
+  EXPECT_FALSE(PlanConstraints{}.any());
+  const PlanConstraints each[] = {{.allowed = {"cpu"}}, {.forbidden = {"cpu"}}, {.ttft_ms_max = 1}, {.tpot_ms_max = 1}, {.tokens_per_s_min = 1}, {.joules_per_token_max = 1},
+                                  {.kl_max = 1}, {.memory_bytes_max = 1}, {.local_only = true}};
+  for (const PlanConstraints& one : each) EXPECT_TRUE(one.any());
 }
 
 TEST(PlanConstraintsTest, WordsAndNumbersAreChecked) {
