@@ -1,8 +1,14 @@
 #include "accelerate/cli/choice_flags.h"
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
 namespace accelerate {
+namespace {
+
+constexpr double kMeasureSecondsMax = 24 * 3600;
+
+}  // namespace
 
 void add_choice_flags(CLI::App& app, ChoiceFlags& flags) {
   PlanConstraints& c = flags.constraints;
@@ -19,11 +25,17 @@ void add_choice_flags(CLI::App& app, ChoiceFlags& flags) {
   app.add_flag("--local", c.local_only, "Only what keeps data on this machine");
 }
 
+void add_measure_flag(CLI::App& app, ChoiceFlags& flags) {
+  app.add_option("--measure", flags.measure_s, fmt::format("At load, measure targets that nobody measured yet, where there are several, for so long at most; 0: not; default: {}", flags.measure_s))
+      ->check(CLI::Range(0.0, kMeasureSecondsMax))->type_name("SECONDS");
+}
+
 Result<void> apply_choice(const ChoiceFlags& flags, OpenOptions& options) {
   ACC_TRY_VOID(check_constraints(flags.constraints));
   ACC_TRY(options.objective, objective_named(flags.objective));
   if (!flags.use.empty()) { ACC_TRY(options.use, use_case_named(flags.use)); }
   options.constraints = flags.constraints;
+  options.measure_budget = std::chrono::milliseconds(static_cast<int64_t>(flags.measure_s * 1000));
   return {};
 }
 

@@ -41,6 +41,7 @@ class RunVerb : public Verb {
     add_relay_flags(app, flags_);
     add_together_flag(app, flags_);
     add_choice_flags(app, flags_.choice);
+    add_measure_flag(app, flags_.choice);
   }
   bool json() const override { return json_; }
 

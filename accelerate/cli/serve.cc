@@ -17,6 +17,7 @@ namespace accelerate {
 namespace {
 
 constexpr std::chrono::milliseconds kSignalPollInterval{50};
+constexpr double kMeasureSeconds = 10;  // once for a model, machine and version, before a server that may run for months
 
 struct ServedModel {
   std::string name, word;  // name empty = the engine's choice
@@ -40,6 +41,8 @@ class ServeVerb : public Verb {
     add_relay_flags(app, flags_);
     add_together_flag(app, flags_);
     add_choice_flags(app, flags_.choice);
+    flags_.choice.measure_s = kMeasureSeconds;
+    add_measure_flag(app, flags_.choice);
   }
 
   Result<void> run(Console& console) override {

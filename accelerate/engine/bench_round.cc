@@ -28,22 +28,29 @@ struct Decoded {
   std::vector<Clock::time_point> tokens;
 };
 
-Result<std::vector<Decoded>> drain(std::span<const std::shared_ptr<Stream>> streams) {
+Error stopped() { return {ErrorCode::kCancelled, "[bench] the round was asked to stop"}; }
+
+Result<std::vector<Decoded>> drain(std::span<const std::shared_ptr<Stream>> streams, const StepControl& control) {
+  constexpr std::chrono::milliseconds kStopLookedAtEvery{20};
   std::vector<Decoded> decoded;
   for (const std::shared_ptr<Stream>& stream : streams) {
     Decoded one;
     while (!stream->done()) {
-      const std::optional<Part> part = stream->next();
+      const std::optional<Part> part = stream->next(kStopLookedAtEvery);
+      if (control.should_stop()) {
+        for (const std::shared_ptr<Stream>& each : streams) each->cancel();
+      }
       if (part) one.tokens.insert(one.tokens.end(), part->tokens.size(), part->pushed_at);
     }
     ACC_TRY_VOID(stream->result());
     decoded.push_back(std::move(one));
   }
+  if (control.should_stop()) return stopped();
   return decoded;
 }
 
 Result<void> decoder_round(Endpoint& endpoint, const BenchOptions& options, uint32_t vocabulary, std::mt19937_64& random,
-                           BenchSamples& samples) {
+                           BenchSamples& samples, const StepControl& control) {
   std::vector<std::shared_ptr<Stream>> streams;
   const Clock::time_point start = Clock::now();
   for (uint32_t i = 0; i < options.batch; ++i) {
@@ -55,7 +62,7 @@ Result<void> decoder_round(Endpoint& endpoint, const BenchOptions& options, uint
     ACC_TRY(auto stream, endpoint.generate(request));
     streams.push_back(std::move(stream));
   }
-  ACC_TRY(const std::vector<Decoded> decoded, drain(streams));
+  ACC_TRY(const std::vector<Decoded> decoded, drain(streams, control));
   // Together the sequences are prefilled when the last has its first token, and decode from then to the last token. What
   // the first ones said while others were prefilled is counted in neither.
   Clock::time_point prefilled = start, finished = start;
@@ -73,11 +80,12 @@ Result<void> decoder_round(Endpoint& endpoint, const BenchOptions& options, uint
 }
 
 Result<void> encoder_round(Endpoint& endpoint, const BenchOptions& options, uint32_t vocabulary, std::mt19937_64& random,
-                           BenchSamples& samples) {
+                           BenchSamples& samples, const StepControl& control) {
   std::vector<EmbedInput> inputs;
   for (uint32_t i = 0; i < options.batch; ++i) inputs.emplace_back(random_tokens(random, options.prompt_tokens, vocabulary));
   const auto start = Clock::now();
-  ACC_TRY_VOID(endpoint.embed(inputs));
+  ACC_TRY_VOID(endpoint.embed(inputs, control.stop));
+  if (control.should_stop()) return stopped();
   const double taken = seconds(Clock::now() - start);
   samples.texts_per_s.push_back(options.batch / taken);
   samples.prefill_tokens_per_s.push_back(double(options.batch) * options.prompt_tokens / taken);
@@ -123,14 +131,14 @@ BenchReport begin_report(const Engine& engine, const ModelDescription& descripti
   return report;
 }
 
-Result<void> BenchRounds::warm_up() {
+Result<void> BenchRounds::warm_up(const StepControl& control) {
   BenchSamples thrown_away;
-  return run(thrown_away);
+  return run(thrown_away, control);
 }
 
-Result<void> BenchRounds::run(BenchSamples& samples) {
-  return endpoint_->info().kind == ProgramKind::kDecoder ? decoder_round(*endpoint_, options_, vocabulary_, random_, samples)
-                                                         : encoder_round(*endpoint_, options_, vocabulary_, random_, samples);
+Result<void> BenchRounds::run(BenchSamples& samples, const StepControl& control) {
+  return endpoint_->info().kind == ProgramKind::kDecoder ? decoder_round(*endpoint_, options_, vocabulary_, random_, samples, control)
+                                                         : encoder_round(*endpoint_, options_, vocabulary_, random_, samples, control);
 }
 
 }  // namespace accelerate

@@ -18,8 +18,9 @@ class BenchRounds {
   /// `endpoint` outlives it.
   BenchRounds(Endpoint& endpoint, const BenchOptions& options, uint32_t vocabulary)
       : endpoint_(&endpoint), options_(options), vocabulary_(vocabulary) {}
-  Result<void> warm_up();
-  Result<void> run(BenchSamples& samples);
+  /// cancelled where `control` says stop: the round counts for nothing.
+  Result<void> warm_up(const StepControl& control = {});
+  Result<void> run(BenchSamples& samples, const StepControl& control = {});
 
  private:
   Endpoint* endpoint_;

@@ -91,35 +91,10 @@ void remember(Engine& engine, TargetBench& bench, const BenchTarget& target, con
   Records* records = engine.records();
   const BenchReport& r = result.report;
   if (!records || r.rounds == 0 || bench.model_id.empty()) return;
-  Record record{.key = {.model_id = bench.model_id, .quantization = r.quantization, .shape = bench.shape, .target = target_label(r.target, target.open.compile),
-                        .versions = release_versions(version_of(engine, r.target)), .fingerprint = bench.fingerprint, .threads = r.threads},
-                .kind = "bench", .samples = {}, .notes = r.notes};
-  const std::pair<const char*, std::vector<double>> samples[] = {
-      {"ttft_ms", r.samples.ttft_ms}, {"tpot_ms", result.tpot_ms}, {"prefill_tokens_per_s", r.samples.prefill_tokens_per_s},
-      {"decode_tokens_per_s", r.samples.decode_tokens_per_s}, {"texts_per_s", r.samples.texts_per_s}, {"joules_per_token", result.joules_per_token},
-      {"load_ms", {r.load_ms}}, {"memory_program_bytes", {static_cast<double>(r.memory_program_bytes)}}};
-  for (const auto& [name, values] : samples) {
-    if (!values.empty()) record.samples[name] = values;
-  }
+  const Record record = bench_record({.model_id = bench.model_id, .quantization = r.quantization, .shape = bench.shape,
+                                      .target = target_label(r.target, target.open.compile), .versions = release_versions(version_of(engine, r.target)),
+                                      .fingerprint = bench.fingerprint, .threads = r.threads}, result);
   if (const Result<void> added = records->add(record); !added) bench.notes.push_back("not kept in the records: " + added.error().message);
-}
-
-// One round of one target, with its energy and time per token.
-Result<void> measure(BenchRounds& rounds, const BenchOptions& options, TargetResult& result) {
-  const std::optional<uint64_t> before = rapl_microjoules();
-  const size_t decoded = result.report.samples.decode_tokens_per_s.size();
-  ACC_TRY_VOID(rounds.run(result.report.samples));
-  ++result.report.rounds;
-  const std::optional<uint64_t> after = rapl_microjoules();
-  if (result.report.samples.decode_tokens_per_s.size() > decoded) {
-    result.tpot_ms.push_back(1e3 * options.batch / result.report.samples.decode_tokens_per_s.back());
-  }
-  // A counter that wrapped around between the two gives no figure.
-  if (before && after && *after > *before) {
-    const double tokens = double(options.batch) * (result.report.samples.texts_per_s.empty() ? options.generate_tokens + 1 : options.prompt_tokens);
-    result.joules_per_token.push_back(static_cast<double>(*after - *before) / 1e6 / tokens);
-  }
-  return {};
 }
 
 }  // namespace
@@ -194,7 +169,7 @@ Result<TargetBench> run_target_bench(Engine& engine, const std::string& model, s
         bench.cancelled = true;
         break;
       }
-      if (const Result<void> measured = measure(*rounds[i], options, result); !measured) {
+      if (const Result<void> measured = run_bench_round(*rounds[i], options, result); !measured) {
         result.refusal = measured.error().message;
         rounds[i].reset();
       }
@@ -203,6 +178,36 @@ Result<TargetBench> run_target_bench(Engine& engine, const std::string& model, s
   bench.memory_peak_bytes = resident_peak_bytes();
   for (size_t i = 0; i < targets.size(); ++i) remember(engine, bench, targets[i], bench.results[i]);
   return bench;
+}
+
+Result<void> run_bench_round(BenchRounds& rounds, const BenchOptions& options, TargetResult& result, const StepControl& control) {
+  const std::optional<uint64_t> before = rapl_microjoules();
+  const size_t decoded = result.report.samples.decode_tokens_per_s.size();
+  ACC_TRY_VOID(rounds.run(result.report.samples, control));
+  ++result.report.rounds;
+  const std::optional<uint64_t> after = rapl_microjoules();
+  if (result.report.samples.decode_tokens_per_s.size() > decoded) {
+    result.tpot_ms.push_back(1e3 * options.batch / result.report.samples.decode_tokens_per_s.back());
+  }
+  // A counter that wrapped around between the two gives no figure.
+  if (before && after && *after > *before) {
+    const double tokens = double(options.batch) * (result.report.samples.texts_per_s.empty() ? options.generate_tokens + 1 : options.prompt_tokens);
+    result.joules_per_token.push_back(static_cast<double>(*after - *before) / 1e6 / tokens);
+  }
+  return {};
+}
+
+Record bench_record(RecordKey key, const TargetResult& result) {
+  const BenchReport& r = result.report;
+  Record record{.key = std::move(key), .kind = "bench", .samples = {}, .notes = r.notes};
+  const std::pair<const char*, std::vector<double>> samples[] = {
+      {"ttft_ms", r.samples.ttft_ms}, {"tpot_ms", result.tpot_ms}, {"prefill_tokens_per_s", r.samples.prefill_tokens_per_s},
+      {"decode_tokens_per_s", r.samples.decode_tokens_per_s}, {"texts_per_s", r.samples.texts_per_s}, {"joules_per_token", result.joules_per_token},
+      {"load_ms", {r.load_ms}}, {"memory_program_bytes", {static_cast<double>(r.memory_program_bytes)}}};
+  for (const auto& [name, values] : samples) {
+    if (!values.empty()) record.samples[name] = values;
+  }
+  return record;
 }
 
 void record_bench(Engine& engine, const std::string& model, const BenchReport& report, const OpenOptions& open) {

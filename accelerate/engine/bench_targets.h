@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "accelerate/engine/bench.h"
+#include "accelerate/engine/records.h"
 
 namespace accelerate {
 
@@ -49,6 +50,12 @@ struct TargetBench {
 };
 Result<TargetBench> run_target_bench(Engine& engine, const std::string& model, std::span<const BenchTarget> targets, const BenchOptions& options,
                                      Progress& progress);
+
+class BenchRounds;
+/// One round of one target, with its energy and time per token. cancelled as BenchRounds::run.
+Result<void> run_bench_round(BenchRounds& rounds, const BenchOptions& options, TargetResult& result, const StepControl& control = {});
+/// What was measured, as Records keep it: kind "bench".
+Record bench_record(RecordKey key, const TargetResult& result);
 
 /// Keeps what run_bench measured as a Record; a warning in the log where that can not be.
 void record_bench(Engine& engine, const std::string& model, const BenchReport& report, const OpenOptions& open);

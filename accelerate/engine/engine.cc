@@ -13,7 +13,7 @@
 #include "accelerate/core/graph.h"
 #include "accelerate/core/quantization.h"
 #include "accelerate/engine/endpoints.h"
-#include "accelerate/engine/fingerprint.h"
+#include "accelerate/engine/first_measure.h"
 #include "accelerate/engine/hardware.h"
 #include "accelerate/engine/isolated_backend.h"
 #include "accelerate/engine/load_choice.h"
@@ -202,7 +202,7 @@ Result<std::shared_ptr<Endpoint>> Engine::open(const std::string& word, const Op
 
 // The Targets that `options` names or, if none, those of its hardware; best first.
 Result<ModelPlan> Engine::plan_to_load(const Model& model, const OpenOptions& options, const CompileOptions& compile,
-                                       std::span<const ProbedBackend> probed, Progress& progress) const {
+                                       std::span<const ProbedBackend> probed, Progress& progress, std::span<const Record> fresh) const {
   ACC_TRY(ModelPlan choice, begin_plan(*this, model, options, compile));
   Plan& plan = choice.plan;
   for (const std::string& target : options.targets) {
@@ -219,7 +219,7 @@ Result<ModelPlan> Engine::plan_to_load(const Model& model, const OpenOptions& op
     ACC_TRY(const auto in_play, state_->in_play({probed.begin(), probed.end()}, options));
     ACC_TRY(plan, make_plan({.model = model, .hardware = options.hardware, .compile = compile, .backends = in_play, .detect = options.hardware != "auto"}));
   }
-  ACC_TRY_VOID(choose_for_load(*this, choice, model, options, compile, progress));
+  ACC_TRY_VOID(choose_for_load(*this, choice, model, options, compile, progress, fresh));
   return choice;
 }
 
@@ -247,7 +247,18 @@ Result<std::shared_ptr<Endpoint>> Engine::load(std::shared_ptr<Model> model, con
   wish.started = options.started;
   std::vector<Candidate> candidates = plan_candidates(choice.plan, wish);
   const ShrinkOptions shrink{.slots = compile.slots, .context = compile.context ? compile.context : model->config.context, .smaller_context = options.smaller_context};
-  ACC_TRY(FirstStart first, start_first(candidates, {.name = name, .fallback = options.fallback, .shrink = shrink, .together = options.together, .step_max = options.limits.step_max}, progress));
+  const FirstStartOptions starting{.name = name, .fallback = options.fallback, .shrink = shrink, .together = options.together, .step_max = options.limits.step_max};
+  FirstMeasure measured;
+  if (const std::vector<size_t> which = to_measure(choice.plan, options); !which.empty()) {
+    const RecordKey key{.model_id = choice.model_id, .quantization = choice.quantization, .shape = shape_bucket(choice.use), .target = {}, .versions = {},
+                        .fingerprint = choice.fingerprint, .threads = choice.threads};
+    ACC_TRY(measured, measure_first({.model = model, .plan = choice.plan, .candidates = candidates, .which = which, .use = choice.use, .key = key,
+                                     .compile = compile, .start = starting, .budget = options.measure_budget, .records = records()}, progress));
+    ACC_TRY(choice, plan_to_load(*model, options, compile, *probed, progress, measured.records));
+    if (!choice.plan.best()) return refusal_to_load(choice, options);
+    candidates = plan_candidates(choice.plan, wish);
+  }
+  ACC_TRY(FirstStart first, start_measured(candidates, std::move(measured), starting, progress));
   StartedProgram best = std::move(first.running.front());
   first.running.erase(first.running.begin());
   first.notes.insert(first.notes.begin(), choice.notes.begin(), choice.notes.end());

@@ -65,6 +65,7 @@ struct OpenOptions {
   std::optional<UseCase> use = {};         // nothing: chat, or embeddings for an encoder
   Objective objective = Objective::kLatency;
   PlanConstraints constraints = {};
+  std::chrono::milliseconds measure_budget{0};  // for measuring Targets that nobody measured yet (engine/first_measure.h); 0 = not
 };
 
 /// What a model is, read from its files without loading weights.
@@ -133,7 +134,7 @@ class Engine {
   Engine();
   struct State;
   Result<ModelPlan> plan_to_load(const Model& model, const OpenOptions& options, const CompileOptions& compile, std::span<const ProbedBackend> probed,
-                                 Progress& progress) const;
+                                 Progress& progress, std::span<const Record> fresh = {}) const;
   Result<std::shared_ptr<Endpoint>> load(std::shared_ptr<Model> model, const std::string& path, const OpenOptions& options, std::chrono::steady_clock::time_point start, Progress& progress);
   std::unique_ptr<State> state_;
 };

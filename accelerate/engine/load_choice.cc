@@ -25,7 +25,7 @@ Result<ModelPlan> begin_plan(const Engine& engine, const Model& model, const Ope
   return plan;
 }
 
-void order_by_records(Records* records, ModelPlan& result, const OpenOptions& options, const CompileOptions& compile) {
+void order_by_records(Records* records, ModelPlan& result, const OpenOptions& options, const CompileOptions& compile, std::span<const Record> fresh) {
   std::vector<Record> known;
   if (records) {
     Result<std::vector<Record>> found = records->find({.model_id = result.model_id, .fingerprint = result.fingerprint});
@@ -35,19 +35,21 @@ void order_by_records(Records* records, ModelPlan& result, const OpenOptions& op
   } else {
     result.notes.emplace_back("no records can be read: nothing is known to be measured");
   }
+  known.insert(known.begin(), fresh.begin(), fresh.end());
   choose(result.plan, {.use = result.use, .objective = result.objective, .constraints = options.constraints, .records = known, .model_id = result.model_id,
                        .quantization = result.quantization, .fingerprint = result.fingerprint, .compile = compile, .threads = result.threads,
                        .keep_order = !options.targets.empty()});
 }
 
-Result<void> choose_for_load(const Engine& engine, ModelPlan& choice, const Model& model, const OpenOptions& options, const CompileOptions& compile, Progress& progress) {
+Result<void> choose_for_load(const Engine& engine, ModelPlan& choice, const Model& model, const OpenOptions& options, const CompileOptions& compile, Progress& progress,
+                             std::span<const Record> fresh) {
   const bool free = options.targets.empty() && std::count_if(choice.plan.entries.begin(), choice.plan.entries.end(), [](const PlanEntry& entry) { return entry.yes; }) > 1;
   if (!choice.plan.best() || (!free && !options.constraints.any())) return {};
   {
     const Stopping stopping(progress, "model id");
     ACC_TRY(choice.model_id, compute_model_id(model, {.cache_file = {}, .stop = &stopping.flag()}));
   }
-  order_by_records(engine.records(), choice, options, compile);
+  order_by_records(engine.records(), choice, options, compile, fresh);
   for (const std::string& note : std::exchange(choice.notes, {})) log_warning(note);
   if (const PlanEntry* best = choice.plan.best()) log_info(fmt::format("{} is chosen: {}", to_string(best->target), best->reason));
   for (const PlanEntry& entry : choice.plan.entries) {

@@ -54,12 +54,6 @@ Result<std::unique_ptr<Program>> start_target(const CandidateRequest& wish, cons
   return std::move(loaded.program);
 }
 
-Result<StartedProgram> start_and_ask(const Candidate& candidate, const StartRequest& request, const FirstStartOptions& options) {
-  ACC_TRY(StartedProgram started, start_candidate(candidate, request, options.shrink));
-  ACC_TRY_VOID(run_canary(*started.program, {.deadline = std::chrono::steady_clock::now() + options.step_max, .stop = nullptr}));
-  return started;
-}
-
 }  // namespace
 
 std::vector<Candidate> plan_candidates(const Plan& plan, const CandidateRequest& request) {
@@ -73,10 +67,31 @@ std::vector<Candidate> plan_candidates(const Plan& plan, const CandidateRequest&
   return candidates;
 }
 
+Result<StartedProgram> start_and_ask(const Candidate& candidate, const StartRequest& request, const FirstStartOptions& options) {
+  ACC_TRY(StartedProgram started, start_candidate(candidate, request, options.shrink));
+  ACC_TRY_VOID(run_canary(*started.program, {.deadline = std::chrono::steady_clock::now() + options.step_max, .stop = nullptr}));
+  return started;
+}
+
+std::string StartFailures::add(const std::string& target, const Error& error) {
+  std::string note = fmt::format("{} did not start: {}", target, error.message);
+  log_warning(fmt::format("{}: {}", name_, note));
+  causes_ += fmt::format("{}{}: {}", causes_.empty() ? "" : "; ", target, error.message);
+  code_ = !code_ || *code_ == error.code ? error.code : ErrorCode::kUnavailable;
+  return note;
+}
+
+Error StartFailures::all() const {
+  return {code_.value_or(ErrorCode::kUnavailable), fmt::format("[engine] no target started '{}'; got {}", name_, causes_.empty() ? "none to try" : causes_)};
+}
+
+Error StartFailures::forbidden(const std::string& target, const Error& error) const {
+  return {error.code, fmt::format("[engine] fallback is forbidden for '{}'; got a failure of {}: {}; try --fallback allow", name_, target, error.message)};
+}
+
 Result<FirstStart> start_first(std::span<const Candidate> candidates, const FirstStartOptions& options, Progress& progress) {
   FirstStart first;
-  std::optional<Error> only;
-  std::string causes;
+  StartFailures failures(options.name);
   uint64_t taken = 0;
   for (const Candidate& candidate : candidates) {
     Result<StartedProgram> started = start_and_ask(candidate, {.progress = progress, .memory_taken = taken}, options);
@@ -89,17 +104,11 @@ Result<FirstStart> start_first(std::span<const Candidate> candidates, const Firs
     }
     const Error& error = started.error();
     if (error.code == ErrorCode::kCancelled || candidates.size() == 1) return error;
-    if (options.fallback == Fallback::kForbid) {
-      return Error{error.code, fmt::format("[engine] fallback is forbidden for '{}'; got a failure of {}: {}; try --fallback allow", options.name, candidate.target, error.message)};
-    }
-    const std::string note = fmt::format("{} did not start: {}", candidate.target, error.message);
-    log_warning(fmt::format("{}: {}", options.name, note));
-    first.notes.push_back(note);
-    causes += fmt::format("{}{}: {}", causes.empty() ? "" : "; ", candidate.target, error.message);
-    only = Error{!only || only->code == error.code ? error.code : ErrorCode::kUnavailable, {}};
+    if (options.fallback == Fallback::kForbid) return failures.forbidden(candidate.target, error);
+    first.notes.push_back(failures.add(candidate.target, error));
   }
-  if (!first.running.empty()) return first;
-  return Error{only ? only->code : ErrorCode::kUnavailable, fmt::format("[engine] no target started '{}'; got {}", options.name, causes.empty() ? "none to try" : causes)};
+  if (first.running.empty()) return failures.all();
+  return first;
 }
 
 }  // namespace accelerate

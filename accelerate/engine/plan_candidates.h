@@ -47,6 +47,22 @@ struct CandidateRequest {
 };
 std::vector<Candidate> plan_candidates(const Plan& plan, const CandidateRequest& request);
 
+/// Who did not start `name`, and why.
+class StartFailures {
+ public:
+  explicit StartFailures(std::string name) : name_(std::move(name)) {}
+  /// Logged; the note for replies.
+  std::string add(const std::string& target, const Error& error);
+  /// Each cause, and their code where they agree; else unavailable.
+  Error all() const;
+  /// What a failure of `target` is with fallback forbidden.
+  Error forbidden(const std::string& target, const Error& error) const;
+
+ private:
+  std::string name_, causes_;
+  std::optional<ErrorCode> code_;
+};
+
 struct FirstStartOptions {
   std::string name;
   Fallback fallback = Fallback::kAllow;
@@ -54,6 +70,9 @@ struct FirstStartOptions {
   bool together = false;                                  // all of them are to run; else the first that works
   std::chrono::milliseconds step_max = PoolLimits{}.step_max;  // of the first step
 };
+/// start_candidate, and one token through what started (run_canary).
+Result<StartedProgram> start_and_ask(const Candidate& candidate, const StartRequest& request, const FirstStartOptions& options);
+
 struct FirstStart {
   std::vector<StartedProgram> running;                    // at least one; they have answered once
   std::vector<std::string> notes;                         // who did not start, and what was made smaller

@@ -26,9 +26,9 @@ std::string_view objective_name(Objective objective);           // "latency" ...
 Result<Objective> objective_named(std::string_view name);       // invalid_argument listing the names
 
 struct PlanConstraints {
-  std::vector<std::string> allowed, forbidden;                  // hardware names; empty = all, none
-  std::optional<double> ttft_ms_max, tpot_ms_max, tokens_per_s_min, joules_per_token_max;
-  std::optional<double> kl_max;                                 // quality floor: mean KL to the reference, in nats
+  std::vector<std::string> allowed = {}, forbidden = {};        // hardware names; empty = all, none
+  std::optional<double> ttft_ms_max = {}, tpot_ms_max = {}, tokens_per_s_min = {}, joules_per_token_max = {};
+  std::optional<double> kl_max = {};                            // quality floor: mean KL to the reference, in nats
   uint64_t memory_bytes_max = 0;                                // 0 = no limit
   bool local_only = false;                                      // no Target that sends data to another machine
   bool any() const;

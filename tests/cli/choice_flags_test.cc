@@ -46,6 +46,21 @@ TEST_F(ChoiceFlagsTest, NothingAskedIsNoConstraint) {
   EXPECT_FALSE(made->constraints.any());
 }
 
+TEST_F(ChoiceFlagsTest, MeasuringAtLoadIsTheVerbsDefaultUnlessSaid) {
+  for (const auto& [args, expected] : {std::pair("", 10'000), std::pair("--measure 0", 0), std::pair("--measure 2.5", 2500)}) {
+    ChoiceFlags flags{.measure_s = 10};
+    CLI::App app;
+    add_measure_flag(app, flags);
+    app.parse(args);
+    OpenOptions options;
+    ASSERT_TRUE(apply_choice(flags, options));
+    EXPECT_EQ(options.measure_budget.count(), expected) << args;
+  }
+  EXPECT_TRUE(holds(cli({"serve", "--help"}).out, "default: 10"));
+  EXPECT_TRUE(holds(cli({"run", "--help"}).out, "default: 0"));
+  EXPECT_EQ(cli({"run", fixture("llama_f32.gguf"), "hello", "--measure", "-1"}).code, 2);
+}
+
 TEST_F(ChoiceFlagsTest, WrongOnesListTheRightOnes) {
   for (const auto& [args, right] : {std::pair("--use poem", "completion"), std::pair("--objective speed", "throughput"), std::pair("--allow gpu", "cuda"),
                                     std::pair("--ttft-max -1", "positive")}) {

@@ -1,5 +1,7 @@
 #include "accelerate/engine/bench_round.h"
 
+#include <thread>
+
 #include <gtest/gtest.h>
 
 #include "tests/engine/fake_engine.h"
@@ -29,6 +31,26 @@ TEST(BenchRounds, EveryOneDrawsTheSameTokens) {
     prompts.push_back(seen);
   }
   EXPECT_EQ(prompts[0], prompts[1]);
+}
+
+TEST(BenchRounds, ARoundThatIsStoppedCountsForNothingAndFreesItsSlot) {
+  FakeEngine fake;
+  fake.backend->make = [](const CompileOptions&, Progress&) {
+    auto program = std::make_unique<CountingDecoder>();
+    program->vocabulary_value = 280;
+    program->step_time = std::chrono::milliseconds(5);
+    return Result<std::unique_ptr<Program>>(std::move(program));
+  };
+  const auto endpoint = fake.open("llama_f32.gguf", {.reuse_prefixes = false});
+  ASSERT_TRUE(endpoint);
+  BenchRounds rounds(**endpoint, {.prompt_tokens = 16, .generate_tokens = 400, .open = {}}, 280);
+  BenchSamples samples;
+  const auto begun = std::chrono::steady_clock::now();
+  EXPECT_EQ(rounds.run(samples, {.deadline = begun + std::chrono::milliseconds(50)}).error().code, ErrorCode::kCancelled);
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::milliseconds(1500)) << "all of it takes two seconds";
+  EXPECT_TRUE(samples.ttft_ms.empty());
+  while ((*endpoint)->stats().running != 0 && std::chrono::steady_clock::now() < begun + std::chrono::seconds(30)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_EQ((*endpoint)->stats().running, 0u);
 }
 
 TEST(BenchRounds, ABatchGetsSlotsAndKvUnlessSaid) {
