@@ -48,7 +48,10 @@ Result<BenchReport> run_bench(Engine& engine, const std::string& model, const Be
       report.cancelled = true;
       break;
     }
-    ACC_TRY_VOID(rounds.run(report.samples));
+    const Result<void> round = rounds.run(report.samples);
+    report.cancelled = !round && round.error().code == ErrorCode::kCancelled;
+    if (report.cancelled) break;
+    ACC_TRY_VOID(round);
     ++report.rounds;
   }
   report.memory_peak_bytes = resident_peak_bytes();

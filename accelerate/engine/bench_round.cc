@@ -28,12 +28,18 @@ struct Decoded {
   std::vector<Clock::time_point> tokens;
 };
 
-Result<std::vector<Decoded>> drain(std::span<const std::shared_ptr<Stream>> streams) {
+bool stopped(const BenchOptions& options) { return options.stop != nullptr && *options.stop; }
+
+Result<std::vector<Decoded>> drain(std::span<const std::shared_ptr<Stream>> streams, const BenchOptions& options) {
   std::vector<Decoded> decoded;
   for (const std::shared_ptr<Stream>& stream : streams) {
     Decoded one;
     while (!stream->done()) {
-      const std::optional<Part> part = stream->next();
+      if (stopped(options)) {
+        for (const std::shared_ptr<Stream>& running : streams) running->cancel();
+        return Error{ErrorCode::kCancelled, "[bench] stopped in the middle of a round"};
+      }
+      const std::optional<Part> part = stream->next(kBenchStopPoll);
       if (part) one.tokens.insert(one.tokens.end(), part->tokens.size(), part->pushed_at);
     }
     ACC_TRY_VOID(stream->result());
@@ -55,7 +61,7 @@ Result<void> decoder_round(Endpoint& endpoint, const BenchOptions& options, uint
     ACC_TRY(auto stream, endpoint.generate(request));
     streams.push_back(std::move(stream));
   }
-  ACC_TRY(const std::vector<Decoded> decoded, drain(streams));
+  ACC_TRY(const std::vector<Decoded> decoded, drain(streams, options));
   // Together the sequences are prefilled when the last has its first token, and decode from then to the last token. What
   // the first ones said while others were prefilled is counted in neither.
   Clock::time_point prefilled = start, finished = start;
@@ -77,7 +83,7 @@ Result<void> encoder_round(Endpoint& endpoint, const BenchOptions& options, uint
   std::vector<EmbedInput> inputs;
   for (uint32_t i = 0; i < options.batch; ++i) inputs.emplace_back(random_tokens(random, options.prompt_tokens, vocabulary));
   const auto start = Clock::now();
-  ACC_TRY_VOID(endpoint.embed(inputs));
+  ACC_TRY_VOID(endpoint.embed(inputs, options.stop));
   const double taken = seconds(Clock::now() - start);
   samples.texts_per_s.push_back(options.batch / taken);
   samples.prefill_tokens_per_s.push_back(double(options.batch) * options.prompt_tokens / taken);

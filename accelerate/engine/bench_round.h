@@ -7,11 +7,14 @@
 // Every BenchRounds draws the same tokens in the same order, so targets are measured on the same inputs.
 #pragma once
 
+#include <chrono>
 #include <random>
 
 #include "accelerate/engine/bench.h"
 
 namespace accelerate {
+
+inline constexpr std::chrono::milliseconds kBenchStopPoll{100};
 
 class BenchRounds {
  public:
@@ -19,6 +22,7 @@ class BenchRounds {
   BenchRounds(Endpoint& endpoint, const BenchOptions& options, uint32_t vocabulary)
       : endpoint_(&endpoint), options_(options), vocabulary_(vocabulary) {}
   Result<void> warm_up();
+  /// cancelled where BenchOptions::stop said so; a round that did not end is in no sample.
   Result<void> run(BenchSamples& samples);
 
  private:

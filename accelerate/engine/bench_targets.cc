@@ -94,13 +94,11 @@ void remember(Engine& engine, TargetBench& bench, const BenchTarget& target, con
   Record record{.key = {.model_id = bench.model_id, .quantization = r.quantization, .shape = bench.shape, .target = target_label(r.target, target.open.compile),
                         .versions = release_versions(version_of(engine, r.target)), .fingerprint = bench.fingerprint, .threads = r.threads},
                 .kind = "bench", .samples = {}, .notes = r.notes};
-  const std::pair<const char*, std::vector<double>> samples[] = {
-      {"ttft_ms", r.samples.ttft_ms}, {"tpot_ms", result.tpot_ms}, {"prefill_tokens_per_s", r.samples.prefill_tokens_per_s},
-      {"decode_tokens_per_s", r.samples.decode_tokens_per_s}, {"texts_per_s", r.samples.texts_per_s}, {"joules_per_token", result.joules_per_token},
-      {"load_ms", {r.load_ms}}, {"memory_program_bytes", {static_cast<double>(r.memory_program_bytes)}}};
-  for (const auto& [name, values] : samples) {
-    if (!values.empty()) record.samples[name] = values;
+  for (const BenchMetric& metric : bench_metrics()) {
+    if (std::vector<double> samples = metric.samples(result); !samples.empty()) record.samples[metric.name] = std::move(samples);
   }
+  record.samples["load_ms"] = {r.load_ms};
+  record.samples["memory_program_bytes"] = {static_cast<double>(r.memory_program_bytes)};
   if (const Result<void> added = records->add(record); !added) bench.notes.push_back("not kept in the records: " + added.error().message);
 }
 
@@ -152,7 +150,7 @@ Result<TargetBench> run_target_bench(Engine& engine, const std::string& model, s
                                      Progress& progress) {
   ACC_TRY_VOID(check_bench_options(options));
   TargetBench bench{.fingerprint = device_fingerprint(), .results = {}, .notes = {}};
-  if (Result<std::string> id = engine.model_id(model, nullptr)) bench.model_id = *std::move(id);
+  if (Result<std::string> id = engine.model_id(model, options.stop)) bench.model_id = *std::move(id);
   else bench.notes.push_back("not kept in the records: " + id.error().message);
   std::vector<Loaded> loaded(targets.size());
   std::vector<std::optional<BenchRounds>> rounds(targets.size());
@@ -176,6 +174,7 @@ Result<TargetBench> run_target_bench(Engine& engine, const std::string& model, s
       rounds[i].emplace(*loaded[i].endpoint, options, description.vocabulary);
       able = rounds[i]->warm_up();
     }
+    if (!able && able.error().code == ErrorCode::kCancelled) return able.error();
     if (!able) {
       first_refusal = first_refusal.value_or(able.error());
       result.refusal = able.error().message;
@@ -195,6 +194,8 @@ Result<TargetBench> run_target_bench(Engine& engine, const std::string& model, s
         break;
       }
       if (const Result<void> measured = measure(*rounds[i], options, result); !measured) {
+        bench.cancelled = measured.error().code == ErrorCode::kCancelled;
+        if (bench.cancelled) break;
         result.refusal = measured.error().message;
         rounds[i].reset();
       }
@@ -203,6 +204,18 @@ Result<TargetBench> run_target_bench(Engine& engine, const std::string& model, s
   bench.memory_peak_bytes = resident_peak_bytes();
   for (size_t i = 0; i < targets.size(); ++i) remember(engine, bench, targets[i], bench.results[i]);
   return bench;
+}
+
+std::span<const BenchMetric> bench_metrics() {
+  static constexpr BenchMetric kMetrics[] = {
+      {"ttft_ms", true, [](const TargetResult& r) { return r.report.samples.ttft_ms; }},
+      {"tpot_ms", true, [](const TargetResult& r) { return r.tpot_ms; }},
+      {"prefill_tokens_per_s", false, [](const TargetResult& r) { return r.report.samples.prefill_tokens_per_s; }},
+      {"decode_tokens_per_s", false, [](const TargetResult& r) { return r.report.samples.decode_tokens_per_s; }},
+      {"texts_per_s", false, [](const TargetResult& r) { return r.report.samples.texts_per_s; }},
+      {"joules_per_token", true, [](const TargetResult& r) { return r.joules_per_token; }},
+  };
+  return kMetrics;
 }
 
 void record_bench(Engine& engine, const std::string& model, const BenchReport& report, const OpenOptions& open) {
