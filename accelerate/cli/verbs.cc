@@ -15,6 +15,13 @@ std::span<const VerbEntry> verbs() {
        "  ipfs-accelerate serve chat=smollm2 --port 8080 --slots 16 --ctx 4096\n"
        "  ipfs-accelerate serve smollm2 --host 0.0.0.0 --api-key-file keys --tls-cert chain.pem --tls-key key.pem\n",
        &make_serve_verb},
+      {"endpoints", "Show and change what a running server serves",
+       "  export IPFS_ACCELERATE_ADMIN_KEY_FILE=admin.key  # that `serve --admin-key-file admin.key` was started with\n"
+       "  ipfs-accelerate endpoints\n"
+       "  ipfs-accelerate endpoints load gemma3 --slots 8\n"
+       "  ipfs-accelerate endpoints switch gemma3 cpu-isolated@cpu:0 --url https://box.example:8080\n"
+       "  ipfs-accelerate endpoints remove gemma3\n",
+       &make_endpoints_verb},
       {"embed", "Turn texts into vectors",
        "  ipfs-accelerate embed minilm \"a cat\" \"a dog\"\n"
        "  printf 'first line\\nsecond line\\n' | ipfs-accelerate embed minilm --json\n",
