@@ -41,12 +41,12 @@ Shares shares_of(const BenchReport& report, const MachineLimits& limits) {
 class BenchVerb : public Verb {
  public:
   void declare(CLI::App& app) override {
-    const CLI::Range counts(uint32_t{1}, uint32_t{1} << 20);
+    const CLI::Range counts(uint32_t{1}, kBenchTokensMax);
     app.add_option("MODEL", model_, "A path or a name that `models` lists")->required();
     app.add_option("--prompt", options_.prompt_tokens, "Tokens of each prompt (or text); default: 512")->check(counts)->type_name("N");
     app.add_option("--generate", options_.generate_tokens, "Tokens of each answer; default: 128")->check(counts)->type_name("N");
-    app.add_option("--batch", options_.batch, "Sequences at the same time; default: 1")->check(CLI::Range(1, 256))->type_name("N");
-    app.add_option("--rounds", options_.rounds, "Repetitions; medians are over them; default: 5")->check(CLI::Range(1, 1000))->type_name("N");
+    app.add_option("--batch", options_.batch, "Sequences at the same time; default: 1")->check(CLI::Range(uint32_t{1}, kBenchBatchMax))->type_name("N");
+    app.add_option("--rounds", options_.rounds, "Repetitions; medians are over them; default: 5")->check(CLI::Range(uint32_t{1}, kBenchRoundsMax))->type_name("N");
     app.add_option("--targets", targets_, "Targets side by side in interleaved rounds: cpu,cpu:exact,cpu:deterministic ..., or all")->type_name("LIST");
     app.add_option("--compare", compare_, "JSON of an earlier --targets run; worse beyond the noise is an error")->type_name("FILE");
     app.add_flag("--csv", csv_, "With --targets: raw samples, one a line")->excludes(

@@ -1,7 +1,6 @@
 #include "accelerate/cli/bench_print.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include <fmt/format.h>
 
@@ -14,39 +13,6 @@ namespace {
 // Two equal runs of three rounds, a minute apart on a shared machine of two cores, differed by up to 10 % in medians whose own
 // rounds differed by 1 %.
 constexpr double kNoiseMin = 0.10;
-
-struct Metric {
-  const char* name;
-  bool less_is_better;
-  std::vector<double> (*samples)(const TargetResult& result);
-};
-constexpr Metric kMetrics[] = {
-    {"ttft_ms", true, [](const TargetResult& r) { return r.report.samples.ttft_ms; }},
-    {"tpot_ms", true, [](const TargetResult& r) { return r.tpot_ms; }},
-    {"prefill_tokens_per_s", false, [](const TargetResult& r) { return r.report.samples.prefill_tokens_per_s; }},
-    {"decode_tokens_per_s", false, [](const TargetResult& r) { return r.report.samples.decode_tokens_per_s; }},
-    {"texts_per_s", false, [](const TargetResult& r) { return r.report.samples.texts_per_s; }},
-    {"joules_per_token", true, [](const TargetResult& r) { return r.joules_per_token; }},
-};
-
-Json json_number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
-
-Json metric_json(const std::vector<double>& samples) {
-  return {{"median", json_number(median(samples))}, {"p50", json_number(percentile(samples, 0.5))}, {"p90", json_number(percentile(samples, 0.9))},
-          {"p99", json_number(percentile(samples, 0.99))}, {"noise", json_number(noise_of(samples))}, {"samples", samples}};
-}
-
-Json result_json(const TargetResult& r) {
-  Json json = {{"label", r.label}, {"target", r.report.target.empty() ? Json() : Json(r.report.target)}, {"refusal", r.refusal.empty() ? Json() : Json(r.refusal)},
-               {"parity", r.parity.empty() ? Json() : Json(r.parity)}, {"kl_mean", r.kl_mean ? Json(*r.kl_mean) : Json()},
-               {"threads", r.report.threads}, {"load_ms", r.report.load_ms}, {"memory_program_bytes", r.report.memory_program_bytes},
-               {"rounds", r.report.rounds}, {"notes", r.report.notes}, {"energy", r.joules_per_token.empty() ? "unavailable" : "RAPL, all packages"}};
-  for (const Metric& metric : kMetrics) {
-    const std::vector<double> samples = metric.samples(r);
-    json["metrics"][metric.name] = samples.empty() ? Json() : metric_json(samples);
-  }
-  return json;
-}
 
 std::string spread(const std::vector<double>& samples) {
   if (samples.empty()) return "unavailable";
@@ -72,14 +38,6 @@ const Json* find_target(const Json& bench, const Json& label) {
 }
 
 }  // namespace
-
-Json target_bench_json(const TargetBench& bench, const BenchOptions& options) {
-  Json targets = Json::array();
-  for (const TargetResult& result : bench.results) targets.push_back(result_json(result));
-  return {{"model", bench.model}, {"model_id", bench.model_id}, {"machine", bench.fingerprint}, {"shape", bench.shape},
-          {"prompt_tokens", options.prompt_tokens}, {"generate_tokens", options.generate_tokens}, {"batch", options.batch},
-          {"memory_peak_bytes", bench.memory_peak_bytes}, {"cancelled", bench.cancelled}, {"targets", targets}, {"notes", bench.notes}};
-}
 
 std::string target_bench_table(const TargetBench& bench, const BenchOptions& options) {
   std::vector<std::vector<std::string>> rows = {{"TARGET", "LOAD ms", "FIRST TOKEN ms", "TOKEN ms", "TOKENS/s", "TEXTS/s", "MEMORY", "J/TOKEN", "PARITY"}};
@@ -109,7 +67,7 @@ std::string target_bench_csv(const TargetBench& bench) {
   };
   std::string csv = "model,target,metric,round,value\r\n";
   for (const TargetResult& result : bench.results) {
-    for (const Metric& metric : kMetrics) {
+    for (const BenchMetric& metric : bench_metrics()) {
       const std::vector<double> samples = metric.samples(result);
       for (size_t i = 0; i < samples.size(); ++i) csv += fmt::format("{},{},{},{},{}\r\n", quoted(bench.model), quoted(result.label), metric.name, i, samples[i]);
     }
@@ -132,7 +90,7 @@ Result<std::vector<std::string>> compare_benches(const Json& earlier, const Json
   for (const Json& target : now["targets"]) {
     const Json* before = find_target(earlier, target["label"]);
     if (!before) continue;
-    for (const Metric& metric : kMetrics) {
+    for (const BenchMetric& metric : bench_metrics()) {
       double was = 0, was_noise = 0, is = 0, is_noise = 0;
       if (!read_metric(*before, metric.name, was, was_noise) || !read_metric(target, metric.name, is, is_noise)) continue;
       ++compared;

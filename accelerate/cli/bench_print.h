@@ -1,4 +1,4 @@
-// Printing and comparing benches of several targets.
+// Printing and comparing benches of several targets; their JSON is serve's.
 //
 //   console.put(target_bench_table(bench, options));
 //   ACC_TRY(std::vector<std::string> regressions, compare_benches(earlier_json, now_json));
@@ -9,12 +9,10 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "accelerate/engine/bench_targets.h"
+#include "accelerate/serve/admin_write.h"  // target_bench_json
 
 namespace accelerate {
 
-/// Medians, percentiles, noise and raw samples by target; figures that nobody measured are null.
-nlohmann::json target_bench_json(const TargetBench& bench, const BenchOptions& options);
 std::string target_bench_table(const TargetBench& bench, const BenchOptions& options);
 /// One line a raw sample: model,target,metric,round,value (RFC 4180).
 std::string target_bench_csv(const TargetBench& bench);

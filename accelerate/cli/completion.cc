@@ -51,11 +51,12 @@ std::string positional_words(const CLI::App& app) {
 
 void bash_cases(const CLI::App& app, const CLI::App& root, const std::string& path, std::string& script) {
   std::vector<std::string> options = option_words(app), valued = valued_words(app);
-  if (&app != &root) {
-    for (const std::string& word : option_words(root)) {
+  for (const CLI::App* outer = &app; outer != &root;) {  // what stands before a verb may stand behind it
+    outer = outer->get_parent();
+    for (const std::string& word : option_words(*outer)) {
       if (word != "--version" && word != "--help") options.push_back(word);
     }
-    for (const std::string& word : valued_words(root)) valued.push_back(word);
+    for (const std::string& word : valued_words(*outer)) valued.push_back(word);
   }
   const std::string files = takes_model(app) ? "; files=1" : "";
   script += fmt::format("    \"{}\") options=\"{}\"; valued=\" {} \"; words=\"{}\"{} ;;\n", path, fmt::join(options, " "), fmt::join(valued, " "),
@@ -128,8 +129,9 @@ std::string zsh_option(const CLI::Option& option) {
 void zsh_cases(const CLI::App& app, const CLI::App& root, const std::string& path, std::string& script) {
   std::string specs;
   for (const CLI::Option* option : app.get_options()) specs += zsh_option(*option);
-  if (&app != &root) {
-    for (const CLI::Option* option : root.get_options()) {
+  for (const CLI::App* outer = &app; outer != &root;) {
+    outer = outer->get_parent();
+    for (const CLI::Option* option : outer->get_options()) {
       const bool own = option->get_lnames().empty() || option->get_lnames().front() == "help" || option->get_lnames().front() == "version";
       if (!own) specs += zsh_option(*option);
     }

@@ -11,6 +11,7 @@
 #include "accelerate/cli/engine_flags.h"
 #include "accelerate/cli/verb.h"
 #include "accelerate/engine/bench.h"
+#include "accelerate/serve/admin_write.h"
 
 namespace accelerate {
 namespace {
@@ -41,23 +42,12 @@ std::string ranges(const std::vector<uint32_t>& cpus) {
   return fmt::format("{}", fmt::join(parts, ","));
 }
 
-Json verdict_json(const Verdict& verdict) {
-  Json devices = Json::array();
-  for (const Device& device : verdict.devices) {
-    devices.push_back({{"id", to_string(device)}, {"name", device.name}, {"memory_bytes", device.memory_bytes ? Json(device.memory_bytes) : Json()},
-                       {"features", device.features}});
-  }
-  return {{"hardware", verdict.hardware}, {"verdict", verdict_state_name(verdict.state)}, {"devices", devices}, {"version", verdict.version},
-          {"evidence", verdict.evidence}, {"reason", verdict.reason}, {"how_to_get", verdict.how_to_get}};
-}
-
 Json to_json(const Findings& f) {
   const CpuInfo& c = f.cpu;
-  Json isas = Json::array(), hardware = Json::array();
+  Json isas = Json::array();
   for (const IsaProbe& probe : f.probes) {
     isas.push_back({{"name", probe.name}, {"advertised", probe.advertised}, {"usable", probe.usable}, {"reason", probe.reason}});
   }
-  for (const Verdict& verdict : f.verdicts) hardware.push_back(verdict_json(verdict));
   Json object = {
       {"cpu", {{"model", c.model}, {"vendor", c.vendor}, {"cores_logical", c.cores_logical}, {"cores_physical", c.cores_physical},
                {"affinity", c.affinity}, {"quota_cores", c.quota > 0 ? Json(c.quota) : Json()}, {"threads_usable", c.threads_usable},
@@ -66,7 +56,7 @@ Json to_json(const Findings& f) {
       {"memory", {{"physical_bytes", c.memory_bytes}, {"limit_bytes", c.memory_limit_bytes ? Json(c.memory_limit_bytes) : Json()},
                   {"available_bytes", c.memory_available_bytes}}},
       {"measured", Json()},
-      {"hardware", hardware}};
+      {"hardware", hardware_json(f.verdicts)}};
   if (f.limits) {
     object["measured"] = {{"threads", f.limits->threads}, {"read_gbytes_per_s", json_of(measured(f.limits->read_gbytes_per_s))},
                           {"f32_gflops", json_of(measured(f.limits->f32_gflops))}};

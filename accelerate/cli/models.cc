@@ -1,6 +1,4 @@
-#include <algorithm>
 #include <optional>
-#include <utility>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -10,52 +8,11 @@
 #include "accelerate/cli/engine_flags.h"
 #include "accelerate/cli/signals.h"
 #include "accelerate/cli/verb.h"
+#include "accelerate/engine/known_models.h"
+#include "accelerate/serve/admin_write.h"
 
 namespace accelerate {
 namespace {
-
-struct Row {
-  std::string name, title, path;  // path empty = not pulled yet
-  uint64_t bytes = 0;             // on disk, or to download
-};
-
-std::vector<Row> list_models() {
-  std::vector<Row> rows;
-  const std::vector<InstalledModel> installed = installed_models();
-  for (const CatalogEntry& entry : catalog()) {
-    Row row{std::string(entry.alias), std::string(entry.title), "", 0};
-    const Result<ModelLocation> where = locate_model(entry.alias);
-    const auto here = std::find_if(installed.begin(), installed.end(), [&](const InstalledModel& m) { return m.name == entry.alias; });
-    if (where && here != installed.end()) {
-      row.path = here->path;
-      row.bytes = here->bytes;
-    } else {
-      for (const CatalogPackage& package : entry.packages) row.bytes += package.bytes;
-    }
-    rows.push_back(std::move(row));
-  }
-  for (const InstalledModel& model : installed) {
-    const bool listed = std::any_of(rows.begin(), rows.end(), [&](const Row& row) { return row.name == model.name; });
-    if (!listed) rows.push_back({model.name, "", model.path, model.bytes});
-  }
-  return rows;
-}
-
-uint64_t memory_bytes(const ModelDescription& d) { return d.memory_weights_bytes + d.memory_kv_bytes + d.memory_buffers_bytes; }
-
-/// Option and value of what the model's files suggest; `run` and `serve` apply none of it.
-std::vector<std::pair<std::string, double>> suggested_pairs(const GenerationDefaults& g) {
-  std::vector<std::pair<std::string, double>> pairs;
-  const auto add = [&](const char* name, const auto& value) {
-    if (value) pairs.emplace_back(name, *value);
-  };
-  add("temperature", g.temperature);
-  add("top_p", g.top_p);
-  add("top_k", g.top_k);
-  add("min_p", g.min_p);
-  add("repetition_penalty", g.repetition_penalty);
-  return pairs;
-}
 
 std::string suggested_text(const GenerationDefaults& g) {
   std::vector<std::string> parts;
@@ -84,40 +41,13 @@ std::string describe_text(const ModelDescription& d, const std::optional<std::st
   };
   if (id) rows.push_back({"id", "sha256:" + *id});
   if (d.refusal.empty()) {
-    rows.push_back({"memory needed", fmt::format("{}: weights {}, KV cache {}, buffers {}", format_bytes(memory_bytes(d)),
+    rows.push_back({"memory needed", fmt::format("{}: weights {}, KV cache {}, buffers {}", format_bytes(memory_needed_bytes(d)),
                                                  format_bytes(d.memory_weights_bytes), format_bytes(d.memory_kv_bytes),
                                                  format_bytes(d.memory_buffers_bytes))});
   } else {
     rows.push_back({"cannot run", d.refusal});
   }
   return format_table(rows);
-}
-
-Json describe_json(const ModelDescription& d, const std::optional<std::string>& id) {
-  Json suggested = Json::object();
-  for (const auto& [name, value] : suggested_pairs(d.suggested)) suggested[name] = value;
-  return Json{{"name", d.name},
-              {"id", id ? Json(*id) : Json()},
-              {"graph", d.graph_hash.empty() ? Json() : Json(d.graph_hash)},
-              {"suggested_sampling", std::move(suggested)},
-              {"path", d.path},
-              {"format", d.format},
-              {"family", d.family},
-              {"parameters", d.parameters},
-              {"quantization", d.quantization},
-              {"tensor_types", d.tensor_types},
-              {"layers", d.layers},
-              {"width", d.width},
-              {"heads", d.heads},
-              {"kv_heads", d.kv_heads},
-              {"vocabulary", d.vocabulary},
-              {"context", d.context},
-              {"tokenizer", d.tokenizer},
-              {"chat_template", d.chat_template.empty() ? Json() : Json(d.chat_template)},
-              {"file_bytes", d.file_bytes},
-              {"memory_bytes", {{"weights", d.memory_weights_bytes}, {"kv", d.memory_kv_bytes}, {"buffers", d.memory_buffers_bytes},
-                                {"total", memory_bytes(d)}}},
-              {"refusal", d.refusal.empty() ? Json() : Json(d.refusal)}};
 }
 
 class ModelsVerb : public Verb {
@@ -145,29 +75,22 @@ class ModelsVerb : public Verb {
     if (id_) {
       ACC_TRY(id, engine->model_id(model_, &stop_flag()));
     }
-    const bool shown = json_ ? console.put_json(dump_json(describe_json(description, id), 2)) : console.put(describe_text(description, id));
+    const bool shown = json_ ? console.put_json(dump_json(description_json(description, id), 2)) : console.put(describe_text(description, id));
     return shown ? Result<void>() : console.output_error();
   }
 
  private:
   bool print_list(Console& console) const {
-    const std::vector<Row> rows = list_models();
-    if (json_) {
-      Json list = Json::array();
-      for (const Row& row : rows) {
-        list.push_back({{"name", row.name}, {"title", row.title}, {"path", row.path.empty() ? Json() : Json(row.path)},
-                        {"installed", !row.path.empty()}, {"bytes", row.bytes}});
-      }
-      return console.put_json(dump_json(Json{{"folder", models_dir().string()}, {"models", list}}, 2));
-    }
+    if (json_) return console.put_json(dump_json(known_models_json(), 2));
+    const std::vector<KnownModel> models = known_models();
     std::string text;
     if (names_only_) {
-      for (const Row& row : rows) text += row.name + "\n";
+      for (const KnownModel& model : models) text += model.name + "\n";
       return console.put(text);
     }
     std::vector<std::vector<std::string>> table = {{"NAME", "STATE", "SIZE", "WHAT"}};
-    for (const Row& row : rows) {
-      table.push_back({row.name, row.path.empty() ? "to pull" : "here", format_bytes(row.bytes), row.title.empty() ? row.path : row.title});
+    for (const KnownModel& model : models) {
+      table.push_back({model.name, model.installed() ? "here" : "to pull", format_bytes(model.bytes), model.title.empty() ? model.path : model.title});
     }
     return console.put(format_table(table));
   }

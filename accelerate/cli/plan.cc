@@ -6,11 +6,10 @@
 #include "accelerate/base/json.h"
 #include "accelerate/cli/engine_flags.h"
 #include "accelerate/cli/verb.h"
+#include "accelerate/serve/admin_write.h"
 
 namespace accelerate {
 namespace {
-
-Json json_of(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
 
 std::string date_of(int64_t unix_s) {
   const std::time_t time = unix_s;
@@ -18,34 +17,6 @@ std::string date_of(int64_t unix_s) {
   gmtime_r(&time, &utc);
   char text[32];
   return std::string(text, std::strftime(text, sizeof text, "%Y-%m-%d", &utc));
-}
-
-Json json_of(const std::optional<PlanFigures>& figures) {
-  if (!figures) return {};
-  const PlanFigures& f = *figures;
-  Json json = {{"ttft_ms", json_of(f.ttft_ms)}, {"tpot_ms", json_of(f.tpot_ms)}, {"tokens_per_s", json_of(f.tokens_per_s)}, {"texts_per_s", json_of(f.texts_per_s)},
-               {"joules_per_token", json_of(f.joules_per_token)}, {"memory_bytes", json_of(f.memory_bytes)}, {"samples", f.samples}, {"unix_s", f.unix_s}};
-  if (!f.from.empty()) json["from_shape"] = f.from;
-  return json;
-}
-
-Json json_of(const PlanEntry& entry) {
-  const bool has_target = entry.backend && !entry.target.device.kind.empty();
-  return {{"hardware", entry.hardware}, {"target", has_target ? Json(to_string(entry.target)) : Json()}, {"yes", entry.yes}, {"reason", entry.reason},
-          {"how_to_get", entry.how_to_get}, {"measured", json_of(entry.measured)}, {"predicted", json_of(entry.predicted)},
-          {"parity", {{"verdict", entry.parity.empty() ? Json() : Json(entry.parity)}, {"kl_mean", json_of(entry.kl_mean)}}},
-          {"memory_estimate", entry.yes || entry.memory.total() ? Json{{"weights_bytes", entry.memory.weights}, {"kv_bytes", entry.memory.kv},
-                                                                       {"buffers_bytes", entry.memory.buffers}, {"total_bytes", entry.memory.total()}} : Json()}};
-}
-
-Json to_json(const ModelPlan& p) {
-  Json targets = Json::array();
-  for (const PlanEntry& entry : p.plan.entries) targets.push_back(json_of(entry));
-  return {{"model", p.name}, {"model_id", p.model_id}, {"quantization", p.quantization}, {"objective", objective_name(p.objective)},
-          {"use", {{"name", p.use.name}, {"prompt_tokens", p.use.prompt_tokens}, {"generate_tokens", p.use.generate_tokens},
-                   {"concurrency", p.use.concurrency}, {"shape", shape_bucket(p.use)}}},
-          {"machine", p.fingerprint}, {"threads", p.threads}, {"best", p.plan.best() ? Json(to_string(p.plan.best()->target)) : Json()},
-          {"nearest_miss", p.plan.nearest_miss.empty() ? Json() : Json(p.plan.nearest_miss)}, {"targets", targets}, {"notes", p.notes}};
 }
 
 std::string number(const std::optional<double>& value) { return value ? format_number(*value) : "unavailable"; }
@@ -98,7 +69,7 @@ class PlanVerb : public Verb {
     ACC_TRY(const OpenOptions options, open_options(flags_));
     ACC_TRY(const std::unique_ptr<Engine> engine, make_engine(flags_));
     ACC_TRY(const ModelPlan plan, engine->plan(model_, options));
-    const bool put = json_ ? console.put_json(dump_json(to_json(plan), 2)) : console.put(to_text(plan));
+    const bool put = json_ ? console.put_json(dump_json(plan_json(plan), 2)) : console.put(to_text(plan));
     if (!put) return console.output_error();
     if (!json_) {
       for (const std::string& note : plan.notes) console.note(note);

@@ -49,9 +49,10 @@ class ServeVerb : public Verb {
     ACC_TRY(const ServeOptions options, serve_options(console, serve_flags_));
     ACC_TRY(const std::unique_ptr<Engine> engine, make_engine(flags_));
     ModelRoster roster(*engine, {.idle_unload = std::chrono::seconds(serve_flags_.idle_unload_seconds), .evict = serve_flags_.on_demand});
-    Server server(models_of(roster), options);
+    ACC_TRY(const OpenOptions open, open_options(flags_));
+    Server server(models_of(roster, {.engine = engine.get(), .roster = &roster, .open = open}), options);
     ACC_TRY_VOID(server.prepare());
-    ACC_TRY_VOID(add_models(console, roster));
+    ACC_TRY_VOID(add_models(console, roster, open));
     ACC_TRY_VOID(server.start());
     exit_at_signal(3);  // the second one cuts answers off
     console.say(fmt::format("listening on {}", server.url()));
@@ -63,8 +64,7 @@ class ServeVerb : public Verb {
 
  private:
   // All names are known before the first is loaded.
-  Result<void> add_models(Console& console, ModelRoster& roster) {
-    ACC_TRY(const OpenOptions open, open_options(flags_));
+  Result<void> add_models(Console& console, ModelRoster& roster, const OpenOptions& open) {
     std::vector<std::string> names, unknown = serve_flags_.pinned;
     for (const std::string& argument : models_) {
       const ServedModel model = split_name(argument);

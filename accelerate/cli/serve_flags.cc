@@ -24,6 +24,9 @@ void add_access_flags(CLI::App& app, ServeFlags& flags) {
   app.add_option("--api-key", flags.api_keys, "Key asked for as a bearer token; may repeat; `ps` shows it, a file or the environment do not")
       ->allow_extra_args(false)->type_name("KEY");
   app.add_option("--api-key-file", flags.api_key_file, "Keys, one a line; # begins a comment")->type_name("FILE");
+  app.add_option("--admin-key", flags.admin_keys, "Key for /v1/admin and nothing else, which is closed without one; as --api-key")
+      ->allow_extra_args(false)->type_name("KEY");
+  app.add_option("--admin-key-file", flags.admin_key_file, "Keys for /v1/admin, one a line; # begins a comment")->type_name("FILE");
   app.add_flag("--insecure", options.insecure, "Listen on a public address without any key");
   app.add_option("--cors-origin", options.cors_origins, "Web page that may read answers, as https://app.example; may repeat; * = every page")
       ->allow_extra_args(false)->type_name("ORIGIN");
@@ -63,6 +66,19 @@ void add_residency_flags(CLI::App& app, ServeFlags& flags) {
   app.add_option("--pin", flags.pinned, "Model that is loaded at the start and stays, by its name; may repeat")->allow_extra_args(false)->type_name("NAME");
 }
 
+// Into `keys`; `words` are forgotten.
+Result<void> take_keys(Console& console, std::vector<std::string>& words, const std::string& file, ApiKeys& keys) {
+  for (std::string& key : words) {
+    ACC_TRY_VOID(keys.add(key));
+    std::fill(key.begin(), key.end(), '\0');
+  }
+  words.clear();
+  if (file.empty()) return {};
+  ACC_TRY_VOID(keys.add_file(file));
+  if (world_readable(file)) console.note(fmt::format("every user of this machine can read {}; try chmod 600", printable(file)));
+  return {};
+}
+
 }  // namespace
 
 void add_serve_flags(CLI::App& app, ServeFlags& flags) {
@@ -73,15 +89,8 @@ void add_serve_flags(CLI::App& app, ServeFlags& flags) {
 
 Result<ServeOptions> serve_options(Console& console, ServeFlags& flags) {
   ServeOptions options = flags.options;
-  for (std::string& key : flags.api_keys) {
-    ACC_TRY_VOID(options.keys.add(key));
-    std::fill(key.begin(), key.end(), '\0');
-  }
-  flags.api_keys.clear();
-  if (!flags.api_key_file.empty()) {
-    ACC_TRY_VOID(options.keys.add_file(flags.api_key_file));
-    if (world_readable(flags.api_key_file)) console.note(fmt::format("every user of this machine can read {}; try chmod 600", printable(flags.api_key_file)));
-  }
+  ACC_TRY_VOID(take_keys(console, flags.api_keys, flags.api_key_file, options.keys));
+  ACC_TRY_VOID(take_keys(console, flags.admin_keys, flags.admin_key_file, options.admin_keys));
   if (options.insecure && options.keys.empty()) console.note("--insecure: whoever reaches this address uses the models");
   options.tls = {.certificate = flags.tls_cert, .key = flags.tls_key};
   options.timeouts.header = std::chrono::seconds(flags.header_seconds);

@@ -20,8 +20,8 @@ namespace accelerate {
 
 struct ServeFlags {
   ServeOptions options;  // all that needs no more than a place
-  std::vector<std::string> api_keys;
-  std::string api_key_file, tls_cert, tls_key;
+  std::vector<std::string> api_keys, admin_keys;
+  std::string api_key_file, admin_key_file, tls_cert, tls_key;
   uint32_t header_seconds = 10, body_seconds = 60, idle_seconds = 75, write_seconds = 30;
   uint32_t drain_seconds = 8;  // `docker stop` kills after 10
   bool on_demand = false;

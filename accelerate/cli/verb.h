@@ -35,6 +35,7 @@ std::span<const VerbEntry> verbs();
 
 std::unique_ptr<Verb> make_run_verb();
 std::unique_ptr<Verb> make_serve_verb();
+std::unique_ptr<Verb> make_endpoints_verb();
 std::unique_ptr<Verb> make_embed_verb();
 std::unique_ptr<Verb> make_tokenize_verb();
 std::unique_ptr<Verb> make_models_verb();

@@ -42,13 +42,17 @@ Result<BenchReport> run_bench(Engine& engine, const std::string& model, const Be
   ACC_TRY_VOID(check_bench_context(options, info));
   BenchReport report = begin_report(engine, description, info, options, open);
   BenchRounds rounds(*endpoint, options, description.vocabulary);
-  ACC_TRY_VOID(rounds.warm_up());
+  const StepControl control{.deadline = {}, .stop = options.stop};
+  ACC_TRY_VOID(rounds.warm_up(control));
   while (report.rounds < options.rounds) {
     if (!progress.update("rounds", report.rounds, options.rounds, "rounds")) {
       report.cancelled = true;
       break;
     }
-    ACC_TRY_VOID(rounds.run(report.samples));
+    const Result<void> round = rounds.run(report.samples, control);
+    report.cancelled = !round && round.error().code == ErrorCode::kCancelled;
+    if (report.cancelled) break;
+    ACC_TRY_VOID(round);
     ++report.rounds;
   }
   report.memory_peak_bytes = resident_peak_bytes();

@@ -6,17 +6,24 @@
 // once. Encoders: `batch` texts of `prompt_tokens` tokens. Seconds by the steady clock; medians over rounds.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "accelerate/base/limits.h"
 #include "accelerate/engine/engine.h"
 
 namespace accelerate {
 
+inline constexpr uint32_t kBenchTokensMax = 1 << 20;  // of a prompt, and of an answer
+inline constexpr uint32_t kBenchBatchMax = limits::kSlotsMax;
+inline constexpr uint32_t kBenchRoundsMax = 1000;
+
 struct BenchOptions {
   uint32_t prompt_tokens = 512, generate_tokens = 128, batch = 1, rounds = 5;
   OpenOptions open;
+  const std::atomic<bool>* stop = nullptr;  // not owned; ends a round within kBenchStopPoll, where Progress ends between rounds
 };
 struct BenchSamples {
   std::vector<double> prefill_tokens_per_s, decode_tokens_per_s, ttft_ms, texts_per_s;

@@ -31,12 +31,11 @@ struct Decoded {
 Error stopped() { return {ErrorCode::kCancelled, "[bench] the round was asked to stop"}; }
 
 Result<std::vector<Decoded>> drain(std::span<const std::shared_ptr<Stream>> streams, const StepControl& control) {
-  constexpr std::chrono::milliseconds kStopLookedAtEvery{20};
   std::vector<Decoded> decoded;
   for (const std::shared_ptr<Stream>& stream : streams) {
     Decoded one;
     while (!stream->done()) {
-      const std::optional<Part> part = stream->next(kStopLookedAtEvery);
+      const std::optional<Part> part = stream->next(kBenchStopPoll);
       if (control.should_stop()) {
         for (const std::shared_ptr<Stream>& each : streams) each->cancel();
       }

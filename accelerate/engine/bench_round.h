@@ -7,11 +7,14 @@
 // Every BenchRounds draws the same tokens in the same order, so targets are measured on the same inputs.
 #pragma once
 
+#include <chrono>
 #include <random>
 
 #include "accelerate/engine/bench.h"
 
 namespace accelerate {
+
+inline constexpr std::chrono::milliseconds kBenchStopPoll{100};
 
 class BenchRounds {
  public:

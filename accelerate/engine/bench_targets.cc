@@ -127,7 +127,8 @@ Result<TargetBench> run_target_bench(Engine& engine, const std::string& model, s
                                      Progress& progress) {
   ACC_TRY_VOID(check_bench_options(options));
   TargetBench bench{.fingerprint = device_fingerprint(), .results = {}, .notes = {}};
-  if (Result<std::string> id = engine.model_id(model, nullptr)) bench.model_id = *std::move(id);
+  const StepControl control{.deadline = {}, .stop = options.stop};
+  if (Result<std::string> id = engine.model_id(model, options.stop)) bench.model_id = *std::move(id);
   else bench.notes.push_back("not kept in the records: " + id.error().message);
   std::vector<Loaded> loaded(targets.size());
   std::vector<std::optional<BenchRounds>> rounds(targets.size());
@@ -149,8 +150,9 @@ Result<TargetBench> run_target_bench(Engine& engine, const std::string& model, s
                                   .concurrency = options.batch});
       look_up_parity(engine, bench.model_id, bench, open, result);
       rounds[i].emplace(*loaded[i].endpoint, options, description.vocabulary);
-      able = rounds[i]->warm_up();
+      able = rounds[i]->warm_up(control);
     }
+    if (!able && able.error().code == ErrorCode::kCancelled) return able.error();
     if (!able) {
       first_refusal = first_refusal.value_or(able.error());
       result.refusal = able.error().message;
@@ -169,7 +171,9 @@ Result<TargetBench> run_target_bench(Engine& engine, const std::string& model, s
         bench.cancelled = true;
         break;
       }
-      if (const Result<void> measured = run_bench_round(*rounds[i], options, result); !measured) {
+      if (const Result<void> measured = run_bench_round(*rounds[i], options, result, control); !measured) {
+        bench.cancelled = measured.error().code == ErrorCode::kCancelled;
+        if (bench.cancelled) break;
         result.refusal = measured.error().message;
         rounds[i].reset();
       }
@@ -198,16 +202,25 @@ Result<void> run_bench_round(BenchRounds& rounds, const BenchOptions& options, T
 }
 
 Record bench_record(RecordKey key, const TargetResult& result) {
-  const BenchReport& r = result.report;
-  Record record{.key = std::move(key), .kind = "bench", .samples = {}, .notes = r.notes};
-  const std::pair<const char*, std::vector<double>> samples[] = {
-      {"ttft_ms", r.samples.ttft_ms}, {"tpot_ms", result.tpot_ms}, {"prefill_tokens_per_s", r.samples.prefill_tokens_per_s},
-      {"decode_tokens_per_s", r.samples.decode_tokens_per_s}, {"texts_per_s", r.samples.texts_per_s}, {"joules_per_token", result.joules_per_token},
-      {"load_ms", {r.load_ms}}, {"memory_program_bytes", {static_cast<double>(r.memory_program_bytes)}}};
-  for (const auto& [name, values] : samples) {
-    if (!values.empty()) record.samples[name] = values;
+  Record record{.key = std::move(key), .kind = "bench", .samples = {}, .notes = result.report.notes};
+  for (const BenchMetric& metric : bench_metrics()) {
+    if (std::vector<double> samples = metric.samples(result); !samples.empty()) record.samples[metric.name] = std::move(samples);
   }
+  record.samples["load_ms"] = {result.report.load_ms};
+  record.samples["memory_program_bytes"] = {static_cast<double>(result.report.memory_program_bytes)};
   return record;
+}
+
+std::span<const BenchMetric> bench_metrics() {
+  static constexpr BenchMetric kMetrics[] = {
+      {"ttft_ms", true, [](const TargetResult& r) { return r.report.samples.ttft_ms; }},
+      {"tpot_ms", true, [](const TargetResult& r) { return r.tpot_ms; }},
+      {"prefill_tokens_per_s", false, [](const TargetResult& r) { return r.report.samples.prefill_tokens_per_s; }},
+      {"decode_tokens_per_s", false, [](const TargetResult& r) { return r.report.samples.decode_tokens_per_s; }},
+      {"texts_per_s", false, [](const TargetResult& r) { return r.report.samples.texts_per_s; }},
+      {"joules_per_token", true, [](const TargetResult& r) { return r.joules_per_token; }},
+  };
+  return kMetrics;
 }
 
 void record_bench(Engine& engine, const std::string& model, const BenchReport& report, const OpenOptions& open) {

@@ -48,6 +48,15 @@ struct TargetBench {
   bool cancelled = false;                  // what was measured until then is kept
   std::vector<std::string> notes;
 };
+
+/// A figure of a result by its name, for whoever prints or compares: raw samples, empty where nobody measured.
+struct BenchMetric {
+  const char* name;
+  bool less_is_better;
+  std::vector<double> (*samples)(const TargetResult& result);
+};
+std::span<const BenchMetric> bench_metrics();
+
 Result<TargetBench> run_target_bench(Engine& engine, const std::string& model, std::span<const BenchTarget> targets, const BenchOptions& options,
                                      Progress& progress);
 

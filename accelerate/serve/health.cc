@@ -31,16 +31,6 @@ struct Patient {
   EndpointStats last;
 };
 
-std::string_view kind_name(ProgramKind kind) {
-  switch (kind) {
-    case ProgramKind::kDecoder: return "decoder";
-    case ProgramKind::kEncoder: return "encoder";
-    case ProgramKind::kTensor: return "tensor";
-    case ProgramKind::kText: return "text";
-  }
-  return "unknown";
-}
-
 Json queue_json(const std::vector<QueuedRequest>& queue) {
   Json out = Json::array();
   for (const QueuedRequest& queued : queue) {
@@ -53,7 +43,7 @@ Json queue_json(const std::vector<QueuedRequest>& queue) {
 Json entry_json(const EndpointInfo& info, const EndpointStats& stats, std::string_view status) {
   return {{"id", info.name},
           {"status", status},
-          {"kind", kind_name(info.kind)},
+          {"kind", program_kind_name(info.kind)},
           {"target", info.target},
           {"quantization", info.quantization},
           {"context", info.context != 0 ? Json(info.context) : Json()},  // of a relay nobody says it
@@ -72,6 +62,16 @@ Json entry_json(const EndpointInfo& info, const EndpointStats& stats, std::strin
 }
 
 }  // namespace
+
+std::string_view program_kind_name(ProgramKind kind) {
+  switch (kind) {
+    case ProgramKind::kDecoder: return "decoder";
+    case ProgramKind::kEncoder: return "encoder";
+    case ProgramKind::kTensor: return "tensor";
+    case ProgramKind::kText: return "text";
+  }
+  return "unknown";
+}
 
 // Outlives the monitor where a canary never comes back.
 struct HealthMonitor::Shared {

@@ -10,10 +10,13 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "accelerate/serve/server.h"
 
 namespace accelerate {
+
+std::string_view program_kind_name(ProgramKind kind);  // "decoder" ...
 
 struct HealthOptions {
   std::chrono::milliseconds canary_age{5'000};

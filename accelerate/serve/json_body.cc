@@ -11,8 +11,8 @@
 
 namespace accelerate {
 
-Parsed<Json> parse_body(std::string_view text) {
-  Result<Json> body = parse_json(text, {.where = "openai", .bytes_max = limits::kRequestBytesMax, .depth_max = kJsonDepthMax,
+Parsed<Json> parse_body(std::string_view text, std::string_view where) {
+  Result<Json> body = parse_json(text, {.where = where, .bytes_max = limits::kRequestBytesMax, .depth_max = kJsonDepthMax,
                                          .values_max = kJsonValuesMax});
   if (!body) {
     // Too large is 413 here; the engine's "exhausted" would be 429, which invites a retry.
@@ -20,7 +20,7 @@ Parsed<Json> parse_body(std::string_view text) {
     return ApiError{.status = status, .message = body.error().message, .param = "", .code = ""};
   }
   if (!body->is_object()) {
-    return ApiError{.message = fmt::format("[openai] a request body is a JSON object; got {}", json_kind(*body)), .param = "", .code = ""};
+    return ApiError{.message = fmt::format("[{}] a request body is a JSON object; got {}", where, json_kind(*body)), .param = "", .code = ""};
   }
   return std::move(*body);
 }

@@ -17,7 +17,7 @@
 namespace accelerate {
 
 /// 413 for a body that is too large, 400 for one that is no JSON object within the limits of openai_parse.h.
-Parsed<Json> parse_body(std::string_view text);
+Parsed<Json> parse_body(std::string_view text, std::string_view where = "openai");
 
 /// A member that would change the answer and is not done here. `harmless` = that value asks for nothing; null = none does.
 struct Refusal {

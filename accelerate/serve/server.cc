@@ -10,6 +10,7 @@
 #include "accelerate/net/socket.h"
 #include "accelerate/net/url.h"
 #include "accelerate/serve/access_log.h"
+#include "accelerate/serve/admin_routes.h"
 #include "accelerate/serve/client_limit.h"
 #include "accelerate/serve/cors.h"
 #include "accelerate/serve/exchange.h"
@@ -65,6 +66,16 @@ std::string_view bearer_key(const HttpRequest& request) {
   return equals_ignoring_case(given.substr(0, kScheme.size()), kScheme) ? given.substr(kScheme.size()) : std::string_view();
 }
 
+void unknown_url(const HttpRequest& request, const Responder& to) {
+  to.fail({.status = 404, .message = fmt::format("[serve] no such URL; got {} {}; try GET /v1/models", request.method, request.path), .param = "",
+           .code = "unknown_url"});
+}
+
+void wrong_method(const HttpRequest& request, const std::string& allow, const Responder& to) {
+  to.fail({.status = 405, .message = fmt::format("[serve] {} takes {}; got {}", request.path, allow, request.method), .param = "", .code = "method_not_allowed"},
+          {{"allow", allow}});
+}
+
 std::string_view route_name(const RouteEntry& entry) { return entry.route == Route::kModel ? "/v1/models/{id}" : entry.path; }
 
 }  // namespace
@@ -74,10 +85,11 @@ ModelSource models_of(Engine& engine) {
             if (std::shared_ptr<Endpoint> endpoint = engine.find(name)) return endpoint;
             return Error{ErrorCode::kNotFound, fmt::format("[serve] a model that is open is asked for by its name; got '{}'", name)};
           },
-          .list = [&engine] { return engine.endpoints(); }};
+          .list = [&engine] { return engine.endpoints(); },
+          .admin = {.engine = &engine}};
 }
 
-ModelSource models_of(ModelRoster& roster) {
+ModelSource models_of(ModelRoster& roster, Administered admin) {
   return {.find = [&roster](const std::string& name) { return roster.acquire(name); },
           .list = [&roster] {
             std::vector<std::shared_ptr<Endpoint>> loaded;
@@ -86,16 +98,19 @@ ModelSource models_of(ModelRoster& roster) {
             }
             return loaded;
           },
-          .roster = [&roster] { return roster.list(); }};
+          .roster = [&roster] { return roster.list(); },
+          .admin = std::move(admin)};
 }
 
 struct Server::State {
   State(ModelSource source, ServeOptions given)
-      : models(std::move(source)), options(std::move(given)), door(models), client_limit(options.requests_per_key), health(std::in_place, models) {}
+      : models(std::move(source)), options(std::move(given)), door(models), admin(models.admin, options.admin_keys), client_limit(options.requests_per_key),
+        health(std::in_place, models) {}
 
   ModelSource models;
   ServeOptions options;
   OpenAiDoor door;
+  AdminDoor admin;
   ClientLimit client_limit;
   std::optional<HealthMonitor> health;
   CorsPolicy cors;
@@ -106,6 +121,7 @@ struct Server::State {
 
   void handle(const HttpRequest& request, ResponseWriter& writer);
   void admit(const HttpRequest& request, Exchange& exchange);
+  void admit_to_admin(const HttpRequest& request, AccessRecord& record, Responder& to);
   void preflight(const HttpRequest& request, const std::string& allow, const Responder& to);
   void answer(const RouteEntry& entry, const HttpRequest& request, const Responder& to);
   bool wants_body(const HttpRequest& head) const;
@@ -132,21 +148,14 @@ void Server::State::handle(const HttpRequest& request, ResponseWriter& writer) {
 void Server::State::admit(const HttpRequest& request, Exchange& exchange) {
   AccessRecord& record = exchange.record();
   Responder to{.writer = exchange, .request_id = record.id, .model = &record.model};
+  if (AdminDoor::owns(request.path)) return admit_to_admin(request, record, to);
   const std::optional<RouteEntry> entry = find_route(request.path);
-  if (!entry) {
-    to.fail({.status = 404, .message = fmt::format("[serve] no such URL; got {} {}; try GET /v1/models", request.method, request.path),
-             .param = "", .code = "unknown_url"});
-    return;
-  }
+  if (!entry) return unknown_url(request, to);
   record.route = route_name(*entry);
   const bool reads = entry->method == "GET";
   const std::string allow = reads ? "GET, HEAD, OPTIONS" : "POST, OPTIONS";
   if (request.method == "OPTIONS") return preflight(request, allow, to);
-  if (request.method != entry->method && !(reads && request.method == "HEAD")) {
-    to.fail({.status = 405, .message = fmt::format("[serve] {} takes {}; got {}", request.path, allow, request.method), .param = "",
-             .code = "method_not_allowed"}, {{"allow", allow}});
-    return;
-  }
+  if (request.method != entry->method && !(reads && request.method == "HEAD")) return wrong_method(request, allow, to);
   if (options.keys.empty() || entry->route == Route::kHealth) return answer(*entry, request, to);
   const std::optional<std::string> client = options.keys.client_of(bearer_key(request));
   if (!client) {
@@ -161,6 +170,22 @@ void Server::State::admit(const HttpRequest& request, Exchange& exchange) {
                                                client_limit.requests_max())));
 }
 
+// The same with an admin key. No limit of requests at a time: what is heavy there runs once or not at all.
+void Server::State::admit_to_admin(const HttpRequest& request, AccessRecord& record, Responder& to) {
+  const std::optional<AdminPath> path = AdminDoor::find(request.path);
+  if (!path) return unknown_url(request, to);
+  record.route = path->pattern;
+  if (request.method == "OPTIONS") return preflight(request, path->allow, to);
+  if (!path->takes(request.method)) return wrong_method(request, path->allow, to);
+  Parsed<std::string> client = admin.client_of(bearer_key(request));
+  if (!client.ok()) {
+    const HttpHeaders ask = client.error().status == 401 ? HttpHeaders{{"www-authenticate", "Bearer"}} : HttpHeaders();
+    return void(to.fail(client.error(), ask));
+  }
+  record.client = to.client = *client;
+  admin.answer(*path, request, to);
+}
+
 void Server::State::preflight(const HttpRequest& request, const std::string& allow, const Responder& to) {
   HttpHeaders headers = {{"allow", allow}, {"x-request-id", to.request_id}};
   if (CorsPolicy::is_preflight(request)) {
@@ -171,6 +196,10 @@ void Server::State::preflight(const HttpRequest& request, const std::string& all
 
 // Only of requests that get as far as a door.
 bool Server::State::wants_body(const HttpRequest& head) const {
+  if (AdminDoor::owns(head.path)) {
+    const std::optional<AdminPath> path = AdminDoor::find(head.path);
+    return path && path->takes(head.method) && admin.client_of(bearer_key(head)).ok();
+  }
   const std::optional<RouteEntry> entry = find_route(head.path);
   return entry && entry->method == head.method && (options.keys.empty() || options.keys.client_of(bearer_key(head)));
 }

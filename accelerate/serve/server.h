@@ -10,8 +10,8 @@
 //
 // Routes: GET /v1/models, GET /v1/models/{id}, POST /v1/chat/completions, POST /v1/completions, POST /v1/responses,
 // POST /v1/embeddings, POST /v1/rerank (and /rerank), POST /tokenize, POST /detokenize, POST /apply-template, GET /health,
-// GET /metrics. Requests, replies, errors
-// and event streams are OpenAI's (serve/openai.h). Models may be opened and closed while it serves. A thread per request;
+// GET /metrics; with an admin key those of serve/admin_routes.h. Requests, replies,
+// errors and event streams are OpenAI's (serve/openai.h). Models may be opened and closed while it serves. A thread per request;
 // prepare(), start() and stop() belong to one thread; everything else is
 // thread-safe. The engine (or whatever the ModelSource reads) must outlive it.
 #pragma once
@@ -37,6 +37,7 @@ struct ServeOptions {
   std::string host = "127.0.0.1";  // loopback; any other address needs keys, or `insecure`
   uint16_t port = 8080;            // 0 = any free one, see Server::port()
   ApiKeys keys;                    // none = nothing asked for; else "Authorization: Bearer KEY", but for /health
+  ApiKeys admin_keys;              // for /v1/admin and nothing else; none = those routes are refused
   bool insecure = false;           // a public address without keys
   uint32_t connections_max = limits::kConnectionsMax;
   uint32_t requests_per_key = limits::kQueuedRequestsMax / 2;  // at a time; 0 = no limit. One key alone can not fill a queue
@@ -48,15 +49,23 @@ struct ServeOptions {
   std::string access_log;                 // see AccessLog::open
 };
 
+/// What /v1/admin is about. All must outlive the server.
+struct Administered {
+  Engine* engine = nullptr;       // null = there is nothing to administer
+  ModelRoster* roster = nullptr;  // null = no models come and go
+  OpenOptions open = {};          // of a model that is added, where its request does not say
+};
+
 /// Where the doors find models. All functions are thread-safe.
 struct ModelSource {
   std::function<Result<std::shared_ptr<Endpoint>>(const std::string& name)> find;  // loaded where it has to be; not_found = no such model
   std::function<std::vector<std::shared_ptr<Endpoint>>()> list;                     // those that are loaded
   std::function<std::vector<RosterStatus>()> roster = [] { return std::vector<RosterStatus>(); };  // those that come and go, loaded or not
+  Administered admin = {};
 };
 /// The models of an engine that are open, or those of a roster.
 ModelSource models_of(Engine& engine);
-ModelSource models_of(ModelRoster& roster);
+ModelSource models_of(ModelRoster& roster, Administered admin = {});
 
 class Server {
  public:

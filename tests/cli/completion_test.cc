@@ -44,6 +44,9 @@ TEST_F(Completion, BashOffersWhatFits) {
   EXPECT_EQ(offered("cache ver"), "verify\n");
   EXPECT_EQ(offered("cache verify --rep"), "--repair\n");
   EXPECT_EQ(offered("compile smo"), "smollm2\n");
+  EXPECT_EQ(offered("endpoints un"), "unload unpin\n");
+  EXPECT_EQ(offered("endpoints load gem"), "gemma3\n");
+  EXPECT_EQ(offered("endpoints switch m cpu@cpu:0 --admin"), "--admin-key-file\n");
   EXPECT_EQ(offered("completion z"), "zsh\n");
   EXPECT_EQ(offered("run smollm2 --threads x"), "\n") << "a value is not guessed";
   EXPECT_TRUE(holds(offered("--log-level debug bench --r"), "--rounds"));

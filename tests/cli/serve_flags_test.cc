@@ -35,6 +35,7 @@ TEST_F(ServeFlagsTest, DefaultsAreTheServersOwn) {
   const auto options = options_of({"m"});
   ASSERT_TRUE(options.ok());
   EXPECT_TRUE(options->keys.empty());
+  EXPECT_TRUE(options->admin_keys.empty());
   EXPECT_EQ(options->timeouts.header, HttpTimeouts().header);
   EXPECT_EQ(options->timeouts.body, HttpTimeouts().body);
   EXPECT_EQ(options->timeouts.idle, HttpTimeouts().idle);
@@ -53,6 +54,21 @@ TEST_F(ServeFlagsTest, KeysComeFromFlagsAndAFile) {
   std::filesystem::permissions(home_ / "keys", std::filesystem::perms(0644));
   ASSERT_TRUE(options_of({"m", "--api-key-file", (home_ / "keys").string()}).ok());
   EXPECT_TRUE(holds(err_.str(), "chmod 600")) << err_.str();
+}
+
+TEST_F(ServeFlagsTest, AdminKeysAreApart) {
+  home_.write("admins", "sk-root\n");
+  const auto options = options_of({"m", "--api-key", "sk-user", "--admin-key", "sk-one", "--admin-key", "sk-two", "--admin-key-file", (home_ / "admins").string()});
+  ASSERT_TRUE(options.ok()) << options.error().message;
+  EXPECT_EQ(options->keys.size(), 1u);
+  EXPECT_EQ(options->admin_keys.size(), 3u);
+  EXPECT_TRUE(options->admin_keys.client_of("sk-root"));
+  EXPECT_FALSE(options->admin_keys.client_of("sk-user"));
+  EXPECT_FALSE(options->keys.client_of("sk-root"));
+  EXPECT_TRUE(holds(err_.str(), "chmod 600")) << err_.str();
+  const auto bad = options_of({"m", "--admin-key", "a secret with spaces"});
+  ASSERT_FALSE(bad.ok());
+  EXPECT_FALSE(holds(bad.error().message, "secret"));
 }
 
 TEST_F(ServeFlagsTest, BadKeysAreRefusedUnread) {

@@ -12,7 +12,7 @@ namespace {
 TEST(Verbs, AreThePromisedOnes) {
   std::set<std::string_view> names;
   for (const VerbEntry& verb : verbs()) names.insert(verb.name);
-  EXPECT_EQ(names, (std::set<std::string_view>{"bench", "cache", "compile", "completion", "devices", "embed", "install", "matrix", "models", "plan", "pull", "quantize", "run", "serve",
+  EXPECT_EQ(names, (std::set<std::string_view>{"bench", "cache", "compile", "completion", "devices", "embed", "endpoints", "install", "matrix", "models", "plan", "pull", "quantize", "run", "serve",
                                                "tokenize"}));
 }
 

@@ -77,6 +77,27 @@ TEST_F(BenchTargets, AStopKeepsWhatWasMeasured) {
   EXPECT_THAT(*fake_.engine->records()->find({.kind = "bench"}), SizeIs(2));
 }
 
+TEST_F(BenchTargets, AStopFlagEndsTheRoundUnderWay) {
+  std::atomic<bool> stop{false};
+  struct Stopper : Progress {
+    explicit Stopper(std::atomic<bool>& flag) : stop(flag) {}
+    bool update(std::string_view what, uint64_t done, uint64_t, std::string_view) override {
+      if (what.starts_with("round on") && done == 2) stop = true;
+      return true;
+    }
+    std::atomic<bool>& stop;
+  } progress(stop);
+  options_.rounds = 50;
+  options_.stop = &stop;
+  const auto bench = run_target_bench(*fake_.engine, model_, targets("cpu,cpu:exact"), options_, progress);
+  ASSERT_TRUE(bench);
+  EXPECT_TRUE(bench->cancelled);
+  EXPECT_EQ(bench->results[0].report.rounds, 2u) << "the third was begun and is not counted";
+  EXPECT_EQ(bench->results[0].report.samples.ttft_ms.size(), 2u);
+  EXPECT_EQ(bench->results[0].refusal, "");
+  EXPECT_EQ(run_target_bench(*fake_.engine, model_, targets("cpu"), options_, no_progress()).error().code, ErrorCode::kCancelled) << "before the first round";
+}
+
 TEST_F(BenchTargets, ASingleRunIsRecordedToo) {
   const auto report = run_bench(*fake_.engine, model_, options_, no_progress());
   ASSERT_TRUE(report);

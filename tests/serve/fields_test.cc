@@ -90,5 +90,48 @@ TEST(Fields, TheFirstProblemStays) {
   EXPECT_EQ(fields.problem()->param, "n");
 }
 
+TEST(Fields, ListsAndWideNumbers) {
+  const Json object = Json::parse(R"({"list":["a","b"],"mixed":["a",1],"bytes":17179869184,"f":0.1,"neg":-1})");
+  Fields fields(object);
+  std::vector<std::string> list;
+  uint64_t bytes = 0;
+  std::optional<double> number;
+  fields.strings("list", 2, list);
+  fields.integer("bytes", {.low = 1, .high = INT64_MAX}, bytes);
+  fields.number("f", {.low = 0, .high = 1}, number);
+  EXPECT_FALSE(fields.problem());
+  EXPECT_EQ(list, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(bytes, 17179869184u);
+  EXPECT_EQ(number, 0.1) << "not by way of a float";
+  const auto refused = [&](const std::function<void(Fields&)>& read) {
+    Fields strict(object, "", "admin");
+    read(strict);
+    EXPECT_TRUE(strict.problem());
+    return strict.problem().value_or(ApiError{}).message;
+  };
+  EXPECT_THAT(refused([&](Fields& f) { f.strings("list", 1, list); }), HasSubstr("[admin] 'list' has at most 1 entries; got 2"));
+  EXPECT_THAT(refused([&](Fields& f) { f.strings("mixed", 2, list); }), HasSubstr("'mixed[1]' is a string; got an integer"));
+  EXPECT_THAT(refused([&](Fields& f) { f.strings("f", 2, list); }), HasSubstr("a list of strings"));
+  EXPECT_THAT(refused([&](Fields& f) { f.integer("neg", {.low = 0, .high = 5}, bytes); }), HasSubstr("between 0 and 5"));
+  EXPECT_EQ(list.size(), 2u) << "a refused list changes nothing";
+}
+
+TEST(Fields, OnlyKnownMembersPassWhereThatIsAsked) {
+  static constexpr std::string_view kNames[] = {"model", "rounds"};
+  const auto problem_with = [&](const char* text) {
+    const Json object = Json::parse(text);
+    Fields fields(object, "", "admin");
+    fields.only(kNames);
+    return fields.problem();
+  };
+  EXPECT_FALSE(problem_with(R"({"model":1,"rounds":null})"));
+  const auto typo = problem_with(R"({"model":"m","round":3})");
+  ASSERT_TRUE(typo);
+  EXPECT_EQ(typo->param, "round");
+  EXPECT_EQ(typo->code, "unknown_parameter");
+  EXPECT_THAT(typo->message, HasSubstr("near matches: rounds"));
+  EXPECT_THAT(problem_with(R"({"zzzzzzzzzzzz":null})")->message, HasSubstr("try one of model, rounds")) << "null is no excuse";
+}
+
 }  // namespace
 }  // namespace accelerate
