@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 # (engine/decoder_pool_test).
 ELSEWHERE = {"requests_rejected", "requests_failed", "answers_moved", "target_failures"}
 # Said once, at the load.
-CONSTANT = {"model_memory_bytes", "model_load_seconds", "model_loaded_timestamp_seconds", "model_info", "kv_tokens_max", "target_running", "target_starts"}
+CONSTANT = {"model_memory_bytes", "model_load_seconds", "model_loaded_timestamp_seconds", "model_info", "model_loaded", "model_loads", "model_unloads", "kv_tokens_max", "target_running", "target_starts"}
 
 
 def scrape(server):
