@@ -164,7 +164,9 @@ Result<TargetBench> run_target_bench(Engine& engine, const std::string& model, s
     return first_refusal.value_or(Error{ErrorCode::kInvalidArgument, "[bench] at least one target; got none"});
   }
   for (uint32_t round = 0; round < options.rounds && !bench.cancelled; ++round) {
-    for (size_t i = 0; i < targets.size(); ++i) {
+    for (size_t turn = 0; turn < targets.size(); ++turn) {
+      // Places rotate: whoever comes right behind a Target whose threads still spin (torch's do, for milliseconds) pays for it.
+      const size_t i = (turn + round) % targets.size();
       if (!rounds[i]) continue;
       TargetResult& result = bench.results[i];
       if (!progress.update(fmt::format("round on {}", result.label), round, options.rounds, "rounds")) {

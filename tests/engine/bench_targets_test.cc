@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -63,6 +64,19 @@ TEST_F(BenchTargets, ARefusalIsAResultUnlessNothingCanBeMeasured) {
   ASSERT_TRUE(bench) << to_string(bench.error());
   EXPECT_THAT(bench->results[1].refusal, HasSubstr("qnn"));
   EXPECT_FALSE(run_target_bench(*fake_.engine, model_, targets("qnn"), options_, no_progress()));
+}
+
+TEST_F(BenchTargets, NoTargetAlwaysComesBehindTheSameOne) {
+  struct : Progress {
+    std::string order;
+    bool update(std::string_view what, uint64_t, uint64_t, std::string_view) override {
+      if (what.starts_with("round on")) order += fmt::format("{} ", what.substr(9));
+      return true;
+    }
+  } progress;
+  options_.rounds = 3;
+  ASSERT_TRUE(run_target_bench(*fake_.engine, model_, targets("cpu,cpu:exact,cpu:deterministic"), options_, progress));
+  EXPECT_EQ(progress.order, "cpu cpu:exact cpu:deterministic cpu:exact cpu:deterministic cpu cpu:deterministic cpu cpu:exact ");
 }
 
 TEST_F(BenchTargets, AStopKeepsWhatWasMeasured) {
