@@ -51,8 +51,8 @@ struct Programs {
 };
 
 TEST(ModelRoster, LoadsWhenAskedForAndOnce) {
+  Programs programs;  // outlives the engine's
   FakeEngine fake;
-  Programs programs;
   programs.install(*fake.backend);
   ModelRoster roster(*fake.engine, {});
   const auto name = roster.add(model(""));
@@ -96,8 +96,8 @@ TEST(ModelRoster, NamesAreKnownAndUnique) {
 }
 
 TEST(ModelRoster, TheLeastRecentlyUsedMakesRoom) {
+  Programs programs;  // outlives the engine's
   FakeEngine fake;
-  Programs programs;
   programs.most = 2;
   programs.install(*fake.backend);
   ModelRoster roster(*fake.engine, {.evict = true});
@@ -118,8 +118,8 @@ TEST(ModelRoster, TheLeastRecentlyUsedMakesRoom) {
 }
 
 TEST(ModelRoster, WhatIsInUseOrPinnedStays) {
+  Programs programs;  // outlives the engine's
   FakeEngine fake;
-  Programs programs;
   programs.most = 2;
   programs.install(*fake.backend);
   ModelRoster roster(*fake.engine, {.evict = true});
@@ -144,8 +144,8 @@ TEST(ModelRoster, WhatIsInUseOrPinnedStays) {
 }
 
 TEST(ModelRoster, WithoutEvictionALoadThatLacksMemoryFails) {
+  Programs programs;  // outlives the engine's
   FakeEngine fake;
-  Programs programs;
   programs.most = 1;
   programs.install(*fake.backend);
   ModelRoster roster(*fake.engine, {});
@@ -177,8 +177,8 @@ TEST(ModelRoster, ABudgetIsMadeRoomInBeforeAnythingIsMadeSmaller) {
 }
 
 TEST(ModelRoster, IdleModelsGoAndComeBack) {
+  Programs programs;  // outlives the engine's
   FakeEngine fake;
-  Programs programs;
   programs.install(*fake.backend);
   ModelRoster roster(*fake.engine, {.idle_unload = 40ms});
   for (const char* name : {"a", "pinned", "used"}) ASSERT_TRUE(roster.add(model(name)));
