@@ -7,13 +7,12 @@
 
 #include <fmt/format.h>
 
+#include "accelerate/base/buffer_size.h"
 #include "accelerate/base/cpu.h"
 
 namespace accelerate {
 namespace {
 
-constexpr size_t kPageBytes = 4096;
-constexpr size_t kHugePageBytes = size_t{2} << 20;
 // Below this an answer from /proc costs more than the allocation is worth.
 constexpr size_t kCheckedBytesMin = size_t{64} << 20;
 
@@ -26,7 +25,7 @@ Result<Buffer> Buffer::allocate(size_t bytes) {
   if (bytes > SIZE_MAX - 2 * kHugePageBytes) {
     return Error{ErrorCode::kResourceExhausted, fmt::format("[base] memory for {} bytes cannot be addressed", bytes)};
   }
-  const size_t size = (bytes + alignment - 1) / alignment * alignment;
+  const size_t size = buffer_size(bytes);
   if (bytes >= kCheckedBytesMin) {
     const uint64_t available = cpu_info().memory_available_bytes;
     if (available != 0 && size > available) {

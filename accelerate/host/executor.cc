@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "accelerate/base/buffer_size.h"
+
 namespace accelerate {
 namespace {
 
@@ -15,8 +17,8 @@ Arena::Options arena_options(uint32_t workers, const Executor::Options& options)
 }  // namespace
 
 uint64_t Executor::bytes_needed(const HostPlan& plan, uint32_t threads, const Options& options) {
-  uint64_t bytes = Arena::bytes_needed(plan, arena_options(threads, options));
-  for (const RopeTableSpec& spec : plan.rope_tables) bytes += RopeTable::bytes_needed(spec, options.context_max);
+  uint64_t bytes = buffer_size(Arena::bytes_needed(plan, arena_options(threads, options)));
+  for (const RopeTableSpec& spec : plan.rope_tables) bytes += buffer_size(RopeTable::bytes_needed(spec, options.context_max));
   return bytes;
 }
 

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "accelerate/base/buffer_size.h"
 #include "accelerate/base/cpu.h"
 #include "accelerate/base/limits.h"
 #include "accelerate/core/quantization.h"
@@ -19,6 +20,12 @@ uint64_t memory_of(const HostMachine& machine) {
   uint64_t bytes = cpu.memory_available_bytes != 0 ? cpu.memory_available_bytes : cpu.memory_bytes;
   if (cpu.memory_limit_bytes != 0) bytes = std::min(bytes, cpu.memory_limit_bytes);
   return bytes != 0 ? bytes : UINT64_MAX;
+}
+
+// The pool's one Buffer; saturates as bytes_needed() does.
+uint64_t kv_bytes(const HostPlan& plan, uint64_t tokens) {
+  const uint64_t bytes = KvCache::bytes_needed(plan.kv_layers, tokens);
+  return bytes > UINT64_MAX - kHugePageBytes ? bytes : buffer_size(bytes);
 }
 
 uint64_t whole_pages(uint64_t tokens) { return (tokens / kKvPageTokens + (tokens % kKvPageTokens != 0)) * kKvPageTokens; }
@@ -46,7 +53,7 @@ Result<void> choose_kv(const HostPlan& plan, const CompileOptions& options, uint
   if (asked != 0) {
     const uint64_t tokens = options.kv_tokens != 0 ? asked : std::max<uint64_t>(asked, std::min<uint64_t>(kKvTokensDefaultMin, plan.context_max));
     sizing.kv_tokens = whole_pages(std::min<uint64_t>(tokens, UINT64_MAX - kKvPageTokens));
-    const uint64_t bytes = KvCache::bytes_needed(plan.kv_layers, sizing.kv_tokens);
+    const uint64_t bytes = kv_bytes(plan, sizing.kv_tokens);
     if (bytes > rest) {
       return Error{ErrorCode::kResourceExhausted,
                    fmt::format("[host] KV for {} tokens fits the memory that weights leave; got {} MiB wanted, {} MiB left; try a smaller context or KV",
@@ -65,7 +72,7 @@ Result<void> choose_kv(const HostPlan& plan, const CompileOptions& options, uint
       sizing.notes.push_back(fmt::format("KV for {} tokens: {} do not fit half of the {} MiB that weights leave", sizing.kv_tokens, wanted, rest >> 20));
     }
   }
-  sizing.memory.kv = KvCache::bytes_needed(plan.kv_layers, sizing.kv_tokens);
+  sizing.memory.kv = kv_bytes(plan, sizing.kv_tokens);
   if (sizing.kv_tokens < sizing.executor.context_max) {
     sizing.notes.push_back(fmt::format("context of {} tokens instead of {}: that is all the KV there is", sizing.kv_tokens, sizing.executor.context_max));
     sizing.executor.context_max = static_cast<uint32_t>(sizing.kv_tokens);
@@ -93,11 +100,11 @@ Result<Sizing> choose_sizing(const Model& model, const HostPlan& plan, const Com
     executor.rows_max = std::max(kBatchTokensMax, executor.context_max);
     executor.sequences_max = kEncoderSequencesMax;
     sizing.kv_tokens = (uint64_t{executor.rows_max} / kKvPageTokens + kEncoderSequencesMax) * kKvPageTokens;
-    sizing.memory.kv = KvCache::bytes_needed(plan.kv_layers, sizing.kv_tokens);
+    sizing.memory.kv = kv_bytes(plan, sizing.kv_tokens);
   }
   const uint64_t memory = memory_of(machine);
   ACC_TRY(sizing.quantization, quantization_to_apply(model, options.quantization));
-  sizing.memory.weights = Weights::bytes_needed(model, plan, sizing.quantization);
+  sizing.memory.weights = buffer_size(Weights::bytes_needed(model, plan, sizing.quantization));
   sizing.memory.buffers = Executor::bytes_needed(plan, sizing.threads, executor);
   if (sizing.memory.total() > memory) {
     return Error{ErrorCode::kResourceExhausted,
