@@ -9,6 +9,7 @@
 #include "accelerate/base/thread_pool.h"
 #include "accelerate/cli/admin_client.h"
 #include "accelerate/cli/verb.h"
+#include "accelerate/engine/engine.h"
 #include "accelerate/net/url.h"
 
 namespace accelerate {
@@ -83,7 +84,6 @@ struct LoadFlags {
   }
 };
 
-constexpr uint32_t kContextMax = uint32_t{1} << 24;
 
 class EndpointsVerb : public Verb {
  public:
@@ -137,7 +137,7 @@ class EndpointsVerb : public Verb {
     inner->add_option("--together", load_.together, "Serve on all of these at once")->type_name("TARGETS")->excludes(hardware)->excludes(targets);
     inner->add_option("--quantization", load_.quantization, "What weights become at load; default: the file's own")->type_name("TYPE");
     inner->add_option("--fallback", load_.fallback, "When a target fails: allow, notify or forbid")->check(CLI::IsMember({"forbid", "allow", "notify"}))->type_name("WORD");
-    inner->add_option("--ctx", load_.context, "Tokens of prompt and answer together")->check(CLI::Range(uint32_t{1}, kContextMax))->type_name("TOKENS");
+    inner->add_option("--ctx", load_.context, "Tokens of prompt and answer together")->check(CLI::Range(uint32_t{1}, kContextAskedMax))->type_name("TOKENS");
     inner->add_option("--slots", load_.slots, "Answers at the same time")->check(CLI::Range(uint32_t{1}, limits::kSlotsMax))->type_name("N");
     inner->add_option("--threads", load_.threads, "CPU threads")->check(CLI::Range(uint32_t{1}, ThreadPool::kThreadsMax))->type_name("N");
     inner->add_flag("--isolate", load_.isolate, "In a worker process");

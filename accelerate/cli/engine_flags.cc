@@ -19,7 +19,6 @@
 namespace accelerate {
 namespace {
 
-constexpr uint32_t kContextMax = uint32_t{1} << 24;      // tokens; no model takes more, and a typo should not reserve memory
 constexpr uint32_t kStartsMax = 100'000;
 constexpr uint64_t kKvTokensMax = uint64_t{1} << 32;
 
@@ -64,7 +63,7 @@ void add_engine_flags(CLI::App& app, EngineFlags& flags) {
 
 void add_decoder_flags(CLI::App& app, EngineFlags& flags) {
   app.add_option("--ctx", flags.context, "Tokens of prompt and answer together; default: the model's, as memory allows")
-      ->check(CLI::Range(uint32_t{1}, kContextMax))->type_name("TOKENS");
+      ->check(CLI::Range(uint32_t{1}, kContextAskedMax))->type_name("TOKENS");
   app.add_flag("--smaller-ctx", flags.smaller_context, "Where memory lacks, halve the context until the model fits, and say so, instead of failing");
   app.add_option("--slots", flags.slots, "Answers at the same time")->check(CLI::Range(uint32_t{1}, limits::kSlotsMax))->type_name("N");
   app.add_option("--kv-tokens", flags.kv_tokens, "Tokens of KV cache, shared by all answers")

@@ -6,20 +6,9 @@
 #include <fmt/format.h>
 
 #include "accelerate/base/log.h"
+#include "accelerate/engine/stopping.h"
 
 namespace accelerate {
-namespace {
-
-class StopProgress final : public Progress {
- public:
-  explicit StopProgress(const std::atomic<bool>* stop) : stop_(stop) {}
-  bool update(std::string_view, uint64_t, uint64_t, std::string_view) override { return !stop_ || !stop_->load(); }
-
- private:
-  const std::atomic<bool>* stop_;
-};
-
-}  // namespace
 
 EncoderPool::EncoderPool(std::string name, std::vector<Candidate> candidates, StartedProgram running, Fallback fallback, const PoolLimits& limits)
     : name_(std::move(name)), fallback_(fallback), limits_(limits), lineup_({}, fallback, limits.breaker) {

@@ -285,12 +285,6 @@ std::vector<std::shared_ptr<Endpoint>> Engine::endpoints() const {
   return all;
 }
 
-Result<void> Engine::switch_target(const std::string& name, const std::string& target) {
-  const std::shared_ptr<Endpoint> endpoint = find(name);
-  if (!endpoint) return Error{ErrorCode::kNotFound, fmt::format("[engine] only loaded models can be switched; got '{}'", name)};
-  return endpoint->switch_target(target);
-}
-
 Result<void> Engine::close(const std::string& name) {
   std::shared_ptr<Endpoint> endpoint;
   {

@@ -46,6 +46,8 @@ struct EngineOptions {
 /// Whether a target is compared with the reference before it serves (engine/parity_gate.h).
 enum class ParityMode : uint8_t { kOn, kOff };
 
+inline constexpr uint32_t kContextAskedMax = uint32_t{1} << 24;  // tokens; no model takes more, and a typo should not reserve memory
+
 struct OpenOptions {
   CompileOptions compile;
   std::string hardware = "auto";  // a name of engine/hardware.h
@@ -106,8 +108,6 @@ class Engine {
   /// By the name clients use; null if there is none.
   std::shared_ptr<Endpoint> find(const std::string& name) const;
   std::vector<std::shared_ptr<Endpoint>> endpoints() const;
-  /// The endpoint of this name goes over to another Target of its plan without dropping a request (Endpoint::switch_target).
-  Result<void> switch_target(const std::string& name, const std::string& target);
   /// Forgets the endpoint and closes it; its memory goes when the last holder lets go.
   Result<void> close(const std::string& name);
 

@@ -1,7 +1,9 @@
-// Stopping - a Progress that may say stop at any time, for work that looks at a flag.
+// Stopping - a Progress that may say stop at any time, for work that looks at a flag; and StopProgress, the other way round.
 //
 //   const Stopping stopping(progress, "parity gate");
 //   ACC_TRY(auto verdict, judge(program, {.deadline = {}, .stop = &stopping.flag()}));
+//   StopProgress progress(&stop);
+//   ACC_TRY_VOID(roster.load(name, progress));
 //
 // It is asked on a thread of its own, as a probe of a large model takes minutes, until the Stopping goes. `progress` outlives it.
 #pragma once
@@ -36,6 +38,16 @@ class Stopping {
   static constexpr std::chrono::milliseconds kAskedEvery{100};
   std::atomic<bool> stop_;
   std::jthread asking_;  // last: joined before the flag goes
+};
+
+/// Says stop once the flag is set; null: never. The flag outlives it.
+class StopProgress final : public Progress {
+ public:
+  explicit StopProgress(const std::atomic<bool>* stop) : stop_(stop) {}
+  bool update(std::string_view, uint64_t, uint64_t, std::string_view) override { return !stop_ || !stop_->load(); }
+
+ private:
+  const std::atomic<bool>* stop_;
 };
 
 }  // namespace accelerate

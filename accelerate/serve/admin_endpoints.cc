@@ -4,6 +4,7 @@
 
 #include "accelerate/base/json.h"
 #include "accelerate/base/log.h"
+#include "accelerate/engine/stopping.h"
 #include "accelerate/serve/admin_requests.h"
 #include "accelerate/serve/admin_write.h"
 #include "accelerate/serve/watched.h"
@@ -43,7 +44,7 @@ void send_status(const Administered& admin, const std::string& name, const Resul
 // Nothing when the client left, which stopped it.
 std::optional<Result<void>> load(ModelRoster& roster, const std::string& name, const Responder& to) {
   return watched(to.writer, [&](const std::atomic<bool>& stop) {
-    StopProgress progress(stop);
+    StopProgress progress(&stop);
     return roster.load(name, progress);
   });
 }

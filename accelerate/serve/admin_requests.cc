@@ -19,7 +19,6 @@ namespace accelerate {
 namespace {
 
 constexpr std::string_view kWhere = "admin";
-constexpr int64_t kContextMax = int64_t{1} << 24;                  // tokens; no model takes more, and a typo should not reserve memory
 constexpr Fields::NumberRange kPositive{std::numeric_limits<double>::min(), std::numeric_limits<double>::max()};
 
 // The member `name` as a word that `find` knows; its error is the member's.
@@ -54,7 +53,7 @@ void read_count(Fields& fields, std::string_view name, int64_t most, uint32_t& i
 
 void read_sizes(Fields& fields, CompileOptions& compile) {
   read_quantization(fields, compile);
-  read_count(fields, "context", kContextMax, compile.context);
+  read_count(fields, "context", kContextAskedMax, compile.context);
   read_count(fields, "slots", limits::kSlotsMax, compile.slots);
   read_count(fields, "threads", ThreadPool::kThreadsMax, compile.threads);
 }

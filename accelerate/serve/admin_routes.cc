@@ -7,6 +7,7 @@
 
 #include "accelerate/base/json.h"
 #include "accelerate/base/log.h"
+#include "accelerate/engine/stopping.h"
 #include "accelerate/net/url.h"
 #include "accelerate/serve/admin_endpoints.h"
 #include "accelerate/serve/admin_requests.h"
@@ -124,7 +125,7 @@ void AdminDoor::bench(std::string_view body, const Responder& to) {
   }
   log_info(fmt::format("[admin] {} by {}: bench of {} on {}", to.request_id, to.client, dump_json(asked->model), dump_json(asked->targets)));
   const auto bench = watched(to.writer, [&](const std::atomic<bool>& stop) {
-    StopProgress progress(stop);
+    StopProgress progress(&stop);
     asked->options.stop = &stop;
     return run_target_bench(*what_.engine, asked->model, *targets, asked->options, progress);
   });

@@ -10,7 +10,6 @@
 #include <future>
 #include <optional>
 
-#include "accelerate/core/backend.h"
 #include "accelerate/net/http.h"
 #include "accelerate/serve/follow.h"
 
@@ -28,15 +27,5 @@ auto watched(ResponseWriter& writer, const Work& work) -> std::optional<decltype
   if (stop) return std::nullopt;
   return result;
 }
-
-/// For work that takes a Progress: ends with `stop`.
-class StopProgress final : public Progress {
- public:
-  explicit StopProgress(const std::atomic<bool>& stop) : stop_(stop) {}
-  bool update(std::string_view, uint64_t, uint64_t, std::string_view) override { return !stop_; }
-
- private:
-  const std::atomic<bool>& stop_;
-};
 
 }  // namespace accelerate

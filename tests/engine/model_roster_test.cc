@@ -50,6 +50,15 @@ struct Programs {
   }
 };
 
+// Until somebody stops it.
+void load_for_ever(FakeBackend& backend, std::atomic<bool>& loading) {
+  backend.make = [&loading](const CompileOptions&, Progress& progress) -> Result<std::unique_ptr<Program>> {
+    loading = true;
+    while (progress.update("tensors", 1, 10, "tensors")) std::this_thread::sleep_for(1ms);
+    return Error{ErrorCode::kCancelled, "[test] stopped"};
+  };
+}
+
 TEST(ModelRoster, LoadsWhenAskedForAndOnce) {
   Programs programs;  // outlives the engine's
   FakeEngine fake;
@@ -218,11 +227,7 @@ TEST(ModelRoster, UnloadingWaitsForAnswers) {
 TEST(ModelRoster, RemovingStopsALoad) {
   FakeEngine fake;
   std::atomic<bool> loading{false};
-  fake.backend->make = [&](const CompileOptions&, Progress& progress) -> Result<std::unique_ptr<Program>> {
-    loading = true;
-    while (progress.update("tensors", 1, 10, "tensors")) std::this_thread::sleep_for(1ms);
-    return Error{ErrorCode::kCancelled, "[test] stopped"};
-  };
+  load_for_ever(*fake.backend, loading);
   ModelRoster roster(*fake.engine, {});
   ASSERT_TRUE(roster.add(model("a")));
   auto first = std::async(std::launch::async, [&] { return roster.acquire("a"); });
@@ -239,11 +244,7 @@ TEST(ModelRoster, RemovingStopsALoad) {
 TEST(ModelRoster, ItsEndStopsLoads) {
   FakeEngine fake;
   std::atomic<bool> loading{false};
-  fake.backend->make = [&](const CompileOptions&, Progress& progress) -> Result<std::unique_ptr<Program>> {
-    loading = true;
-    while (progress.update("tensors", 1, 10, "tensors")) std::this_thread::sleep_for(1ms);
-    return Error{ErrorCode::kCancelled, "[test] stopped"};
-  };
+  load_for_ever(*fake.backend, loading);
   auto roster = std::make_unique<ModelRoster>(*fake.engine, RosterOptions{});
   ASSERT_TRUE(roster->add(model("a")));
   auto first = std::async(std::launch::async, [&, plain = roster.get()] { return plain->acquire("a"); });

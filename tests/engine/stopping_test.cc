@@ -34,5 +34,14 @@ TEST(Stopping, AStopFromTheBeginningIsSeenAtOnceAndNobodyIsAskedAfterwards) {
   EXPECT_EQ(progress.asked, asked);
 }
 
+TEST(StopProgress, SaysStopOnceTheFlagIsSet) {
+  std::atomic<bool> stop{false};
+  StopProgress progress(&stop), endless(nullptr);
+  EXPECT_TRUE(progress.update("work", 0, 0, ""));
+  stop = true;
+  EXPECT_FALSE(progress.update("work", 0, 0, ""));
+  EXPECT_TRUE(endless.update("work", 0, 0, ""));
+}
+
 }  // namespace
 }  // namespace accelerate

@@ -10,6 +10,7 @@
 #include "accelerate/net/url.h"
 #include "tests/engine/fake_engine.h"
 #include "tests/net/raw_client.h"
+#include "tests/serve/admin_keys.h"
 #include "tests/serve/fake_endpoint.h"
 #include "tests/serve/read_json.h"
 #include "tests/temporary.h"
@@ -18,23 +19,17 @@ namespace accelerate {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::kAdmin;
+using testing::only_key;
 using testing::RawClient;
 using testing::RawResponse;
 using testing::within;
 using ::testing::HasSubstr;
 
-constexpr std::string_view kAdmin = "authorization: Bearer root-key\r\n";
-
-ApiKeys root_key() {
-  ApiKeys keys;
-  EXPECT_TRUE(keys.add("root-key").ok());
-  return keys;
-}
-
 class AdminEndpoints : public ::testing::Test {
  protected:
   AdminEndpoints()
-      : server_(models_of(roster_, {.engine = fake_.engine.get(), .roster = &roster_, .open = {.parity = ParityMode::kOff}}), {.port = 0, .admin_keys = root_key()}) {
+      : server_(models_of(roster_, {.engine = fake_.engine.get(), .roster = &roster_, .open = {.parity = ParityMode::kOff}}), {.port = 0, .admin_keys = only_key("root-key")}) {
     const Result<void> started = server_.start();
     EXPECT_TRUE(started.ok()) << started.error().message;
   }
@@ -145,7 +140,7 @@ TEST_F(AdminEndpoints, UnknownNamesAndActions) {
 
 TEST(AdminEndpointsOfAnEngine, DoNotComeAndGo) {
   FakeEngine fake;
-  Server server(*fake.engine, {.port = 0, .admin_keys = root_key()});
+  Server server(*fake.engine, {.port = 0, .admin_keys = only_key("root-key")});
   ASSERT_TRUE(server.start().ok());
   EXPECT_EQ(RawClient(server.port()).ask("GET", "/v1/admin/endpoints", "", kAdmin).status, 501);
 }

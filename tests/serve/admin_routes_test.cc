@@ -12,6 +12,7 @@
 #include "accelerate/net/url.h"
 #include "tests/engine/fake_engine.h"
 #include "tests/net/raw_client.h"
+#include "tests/serve/admin_keys.h"
 #include "tests/serve/fake_endpoint.h"
 #include "tests/serve/read_json.h"
 #include "tests/temporary.h"
@@ -20,23 +21,18 @@ namespace accelerate {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::kAdmin;
+using testing::kUser;
+using testing::only_key;
 using testing::RawClient;
 using testing::RawResponse;
 using testing::within;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr std::string_view kAdmin = "authorization: Bearer root-key\r\n", kUser = "authorization: Bearer user-key\r\n";
-
-ApiKeys key(std::string_view text) {
-  ApiKeys keys;
-  EXPECT_TRUE(keys.add(text).ok());
-  return keys;
-}
-
 class AdminRoutes : public ::testing::Test {
  protected:
-  AdminRoutes() : server_(*fake_.engine, {.port = 0, .keys = key("user-key"), .admin_keys = key("root-key")}) {
+  AdminRoutes() : server_(*fake_.engine, {.port = 0, .keys = only_key("user-key"), .admin_keys = only_key("root-key")}) {
     const Result<void> started = server_.start();
     EXPECT_TRUE(started.ok()) << started.error().message;
   }
@@ -205,7 +201,7 @@ TEST_F(AdminRoutes, AreCountedUnderTheirPatterns) {
 }
 
 TEST(AdminDoorTest, WithoutAnEngineThereIsNothingToAdminister) {
-  Server server(testing::source_of({}), {.port = 0, .admin_keys = key("root-key")});
+  Server server(testing::source_of({}), {.port = 0, .admin_keys = only_key("root-key")});
   ASSERT_TRUE(server.start().ok());
   EXPECT_EQ(RawClient(server.port()).ask("GET", "/v1/admin/hardware", "", kAdmin).status, 501);
 }
